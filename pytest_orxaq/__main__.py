@@ -1,0 +1,1 @@
+"""``python -m pytest_orxaq`` and the console script."""

@@ -1,0 +1,450 @@
+"""The words, in the order in which data flows: settings, exit, evidence, cause, outcome, run.
+
+Times are seconds, memory is bytes. ``*_at`` fields are seconds on the wall clock (Unix time) where people
+read them and seconds on ``CLOCK_MONOTONIC`` inside :class:`Session` and :class:`Exit`, which compares them.
+Everything here is frozen; whatever changes is a new value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, StrEnum
+
+
+# ---------------------------------------------------------------- settings
+
+
+class EvidenceKind(StrEnum):
+    """What must be there before exit code 0 is believed."""
+
+    TESTS = "tests"  # at least one executed test, and no contradiction
+    FINDINGS = "findings"  # a linter ran; what it complained of is read from its output
+    EXIT = "exit"  # the exit code is proof enough (the user says so)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A named command that must pass."""
+
+    name: str
+    command: tuple[str, ...]
+    evidence: EvidenceKind
+    timeout: float | None = None
+    junit: tuple[str, ...] = ()  # globs, relative to the work tree's top
+    retries: int = 2  # environmental causes only
+    environment: tuple[tuple[str, str], ...] = ()  # set for the command, and part of the pass key
+    key_environment: tuple[str, ...] = ()  # names whose values are part of the pass key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The configuration in force, and where it came from."""
+
+    deadline: float = 1800.0  # everything together
+    checkpoints: tuple[str, ...] = ("lint", "test")
+    deep: tuple[str, ...] = ()  # run only with --deep
+    table: tuple[Checkpoint, ...] = ()  # every checkpoint that is named above or configured
+    first_delay: float = 1.0  # before the first retry; doubles, full jitter
+    longest_delay: float = 30.0
+    origin: str = "defaults"  # the file that was read
+
+
+# ---------------------------------------------------------------- exit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakedProcess:
+    """A process that outlived the command that started it."""
+
+    pid: int
+    command: str
+    age: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stall:
+    """Shares (0 to 1) of the duration in which some task of the machine waited for a resource (PSI)."""
+
+    cpu: float
+    memory: float
+    io: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What the command and everything it started used."""
+
+    peak_memory: int | None = None
+    cpu: float = 0.0
+    processes: int = 0  # the most that lived at once
+    stall: Stall | None = None
+    oom_kills: int = 0  # processes of ours that the kernel killed for memory while the command ran
+    method: str = "none"  # how memory was measured: cgroup, proc, rusage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How the leader process ended."""
+
+    code: int | None = None
+    signal: int | None = None
+    duration: float = 0.0
+    timed_out: bool = False
+    cancelled: int | None = None  # the signal that asked us to stop
+    not_started: str = ""  # why the command could not be started at all
+    ran_nothing: bool = False  # the leader never waited for a child (a make that ran no recipe)
+    leaked: tuple[LeakedProcess, ...] = ()  # alive after the leader's end, stopped by us
+    survivors: tuple[LeakedProcess, ...] = ()  # alive after everything we could do: must be empty
+    resources: Resources = field(default_factory=Resources)
+    output_size: int = 0  # bytes that the command wrote
+    output_omitted: int = 0  # of these, bytes not kept
+    started_at: float = 0.0  # CLOCK_MONOTONIC
+    marks: tuple[tuple[float, int], ...] = ()  # (CLOCK_MONOTONIC, bytes of output written before it)
+
+
+# ---------------------------------------------------------------- evidence
+
+
+class TestOutcome(StrEnum):
+    """The one final outcome of a test."""
+
+    __test__ = False
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"  # its setup, teardown or collection failed
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+
+    @property
+    def bad(self) -> bool:
+        """Whether this outcome alone fails a checkpoint."""
+        return self in {TestOutcome.FAILED, TestOutcome.ERROR}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A titled piece of captured text: stdout, stderr, log."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One thing that went wrong in a test."""
+
+    phase: str  # collect, setup, call, teardown, or empty where the producer does not say
+    exception: str  # the type's name, empty where unknown
+    message: str
+    traceback: str
+    sections: tuple[Section, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestResult:
+    """A test and how it ended."""
+
+    __test__ = False
+
+    id: str  # a pytest node id, or "classname::name" of other producers
+    outcome: TestOutcome
+    duration: float = 0.0
+    failures: tuple[Failure, ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+    file: str = ""
+    line: int | None = None  # 1-based
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Tests by final outcome."""
+
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+    skipped: int = 0
+    xfailed: int = 0
+    xpassed: int = 0
+
+    @property
+    def total(self) -> int:
+        """All tests that got an outcome."""
+        return self.executed + self.skipped
+
+    @property
+    def executed(self) -> int:
+        """Tests whose body ran, or should have: everything but the skipped."""
+        return self.passed + self.failed + self.errors + self.xfailed + self.xpassed
+
+    @property
+    def bad(self) -> int:
+        """Tests that alone fail a checkpoint."""
+        return self.failed + self.errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What one pytest process left in the mailbox: the witness's journal, read."""
+
+    name: str  # the journal's file name
+    pid: int = 0
+    nested: bool = False  # started by a test of another session: its outcomes are that test's business
+    python: str = ""  # the interpreter's path
+    python_version: str = ""
+    prefix: str = ""
+    packages: str = ""  # digest of the installed distributions' names and versions
+    pytest_version: str = ""
+    arguments: tuple[str, ...] = ()
+    directory: str = ""
+    root: str = ""
+    environment: str = ""  # digest of the environment, volatile names left out
+    opened_at: float = 0.0
+    closed_at: float | None = None  # None: it was cut off
+    exit_status: int | None = None
+    collected: int | None = None
+    passed: Mapping[str, float] = field(default_factory=dict)  # id → seconds
+    others: tuple[TestResult, ...] = ()  # every test with another final outcome
+    running: tuple[str, ...] = ()  # started, never finished
+    missing: tuple[str, ...] = ()  # collected, no final outcome although the session closed
+    repeated: tuple[str, ...] = ()  # more than one final outcome
+    internal_errors: tuple[str, ...] = ()
+    damage: str = ""  # why the journal cannot be believed whole
+
+
+class JUnitState(StrEnum):
+    """What became of reading one JUnit file."""
+
+    OK = "ok"
+    TRUNCATED = "truncated"
+    MALFORMED = "malformed"
+    NOT_JUNIT = "not-junit"
+    EMPTY = "empty"
+    MISSING = "missing"
+    REFUSED = "refused"
+    INCONSISTENT = "inconsistent"  # its counters claim failures that no test case carries
+    STALE = "stale"  # older than the attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JUnitFile:
+    """One JUnit file, read."""
+
+    path: str
+    state: JUnitState
+    why: str = ""  # a sentence, unless the state is OK
+    counts: Counts = field(default_factory=Counts)
+    results: tuple[TestResult, ...] = ()  # every test that did not pass
+    passed: frozenset[str] = frozenset()  # ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosingLine:
+    """The summary line that a known test runner printed last."""
+
+    runner: str
+    line: str
+    counts: Counts
+    offset: int = 0  # of the line's first character in the text it was read from
+    opened: int | None = None  # offset of that runner's opening words, where it has any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that a linter or type checker complained of."""
+
+    path: str
+    line: int
+    column: int | None
+    code: str
+    message: str
+    severity: str = "error"  # error, warning or note
+
+
+class Strength(IntEnum):
+    """How much a piece of evidence of executed tests is worth, weakest first."""
+
+    NONE = 0
+    CLOSING_LINE = 1
+    JUNIT = 2
+    WITNESS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What an attempt left behind, weighed."""
+
+    strength: Strength = Strength.NONE
+    counts: Counts = field(default_factory=Counts)  # as the strongest evidence has it
+    failures: tuple[TestResult, ...] = ()  # failed, and not passed later
+    recovered: tuple[TestResult, ...] = ()  # failed, then passed in a later session of the same attempt
+    running: tuple[str, ...] = ()  # began and never ended
+    contradictions: tuple[str, ...] = ()  # sentences; any of these fails
+    findings: tuple[Finding, ...] = ()
+    closing: tuple[ClosingLine, ...] = ()
+    junit: tuple[str, ...] = ()  # the files read, as paths
+    interpreters: tuple[str, ...] = ()  # "path|version|packages" of every pytest process seen
+    notes: tuple[str, ...] = ()  # oddities that decide nothing
+    durations: tuple[tuple[str, float], ...] = ()  # the slowest tests
+
+
+# ---------------------------------------------------------------- cause
+
+
+class Cause(Enum):
+    """Why an attempt ended as it did."""
+
+    PASSED = "passed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed out"
+    OUT_OF_MEMORY = "out of memory"
+    KILLED = "killed"
+    CRASHED = "crashed"
+    TESTS_FAILED = "tests failed"
+    FINDINGS = "findings"
+    GIT_LOCKED = "git locked"
+    TRANSIENT = "transient"
+    MISCONFIGURED = "misconfigured"
+    COMMAND_FAILED = "command failed"
+    UNPROVEN = "unproven"
+
+    @property
+    def environmental(self) -> bool:
+        """Whether the machine is to blame: retried, and counted by the breaker; else neither."""
+        return self in _ENVIRONMENTAL
+
+    @property
+    def retries_at_most(self) -> int | None:
+        """A bound of its own on retries: what is likely to happen again and costly is tried once more only."""
+        return 1 if self in {Cause.TIMED_OUT, Cause.OUT_OF_MEMORY} else None
+
+
+_ENVIRONMENTAL = frozenset({Cause.TIMED_OUT, Cause.OUT_OF_MEMORY, Cause.KILLED, Cause.GIT_LOCKED, Cause.TRANSIENT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """A cause with its reason, for a tired person."""
+
+    cause: Cause
+    why: str  # one sentence
+    tests: tuple[str, ...] = ()  # the tests that it is about
+    line: str = ""  # the line of output that decided, if one did
+    advice: str = ""  # what to do
+
+
+# ---------------------------------------------------------------- outcome and run
+
+
+class Verdict(StrEnum):
+    """Of a checkpoint and of a run."""
+
+    PASSED = "passed"
+    FLAKY = "flaky"
+    FAILED = "failed"
+    UNPROVEN = "unproven"
+    INFRASTRUCTURE = "infrastructure"
+    TIMED_OUT = "timed-out"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class ExitCode(IntEnum):
+    """The one scale of exit codes of every command."""
+
+    PASSED = 0
+    FAILED = 1
+    USAGE = 2
+    UNPROVEN = 3
+    INFRASTRUCTURE = 4
+    SKIPPED = 5
+    BUG = 70
+    BUSY = 75
+    TIMED_OUT = 124
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One execution of a checkpoint."""
+
+    number: int  # from 1
+    mailbox: str  # the folder's path
+    started_at: float
+    exit: Exit
+    evidence: Evidence
+    diagnosis: Diagnosis
+    waited: float = 0.0  # before it, for back-off
+    output_tail: str = ""  # the last lines of the output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPass:
+    """An earlier pass of the same content, which answers for this run."""
+
+    key: str
+    run: str
+    passed_at: float
+    counts: Counts = field(default_factory=Counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one checkpoint in one run."""
+
+    checkpoint: Checkpoint
+    verdict: Verdict
+    why: str  # one sentence
+    attempts: tuple[Attempt, ...] = ()
+    stored: StoredPass | None = None
+    key: str = ""  # the pass key looked up, empty if there was none
+    key_story: tuple[str, ...] = ()  # why the key hit, missed, or was not made; sentences
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitState:
+    """The repository as the run found it."""
+
+    top: str
+    commit: str = ""  # empty before the first commit
+    subject: str = ""
+    branch: str = ""  # empty when detached
+    dirty: tuple[str, ...] = ()  # changed and untracked paths
+    last_pass: str = ""  # commit of the last run that passed here
+    changed: tuple[str, ...] = ()  # paths changed since that commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The machine as the run found it."""
+
+    platform: str = ""
+    python: str = ""
+    cpus: int = 0
+    load: tuple[float, ...] = ()
+    memory_total: int | None = None
+    memory_available: int | None = None
+    disk_total: int | None = None
+    disk_free: int | None = None
+    pressure: tuple[tuple[str, float], ...] = ()  # PSI some avg10, percent, by resource
+    limits: tuple[tuple[str, str], ...] = ()
+    tools: tuple[tuple[str, str], ...] = ()  # name → version line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One gate run. Without an end it was cut off, and reads as not passed."""
+
+    id: str
+    version: str  # of pytest-orxaq
+    started_at: float
+    finished_at: float | None = None
+    verdict: Verdict | None = None  # None: not finished
+    outcomes: tuple[Outcome, ...] = ()
+    git: GitState
+    machine: Machine = field(default_factory=Machine)
+    parameters: tuple[tuple[str, str], ...] = ()  # the command line and the settings in force
+    environment: tuple[tuple[str, str], ...] = ()  # the allow-listed part
+    notes: tuple[str, ...] = ()  # what the user should know: scrubbed variables, degraded telemetry, fallbacks
+    shared_from: str = ""  # the run of another gate whose result this one took over

@@ -1,0 +1,1 @@
+"""Tell a run to people: read, assemble, render."""

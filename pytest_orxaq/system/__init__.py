@@ -1,0 +1,1 @@
+"""Effects on the machine, one thing each."""
