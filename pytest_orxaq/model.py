@@ -283,9 +283,34 @@ class Evidence:
     findings: tuple[Finding, ...] = ()
     closing: tuple[ClosingLine, ...] = ()
     junit: tuple[str, ...] = ()  # the files read, as paths
-    interpreters: tuple[str, ...] = ()  # "path|version|packages" of every pytest process seen
+    interpreters: tuple[str, ...] = ()  # "path|version|prefix" of every pytest process seen
     notes: tuple[str, ...] = ()  # oddities that decide nothing
     durations: tuple[tuple[str, float], ...] = ()  # the slowest tests
+    cut_off: tuple[str, ...] = ()  # journals of pytest processes that ended without closing their session
+
+    @property
+    def bad_closing(self) -> tuple[ClosingLine, ...]:
+        """Closing lines that speak of failures."""
+        return tuple(line for line in self.closing if line.counts.bad)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symptoms:
+    """What the readers of text saw in an attempt's output, outside of what tests wrote; lines, empty if nothing."""
+
+    git_lock: str = ""
+    transient: str = ""
+    transient_advice: str = ""
+    make_signal: str = ""  # a signal's name or number that make or the shell reported
+    make_signal_line: str = ""
+    make_failure: str = ""  # make's last line about a failed recipe
+    ignored_failure: str = ""  # make went on although a recipe line failed
+    missing_target: str = ""
+    nothing_done: str = ""
+    crash: str = ""  # an interpreter's or a shell's last words about a fatal signal
+    masked: str = ""  # why a recipe's exit code says nothing
+    clean_linter: str = ""  # a linter's word that all is well
+    unclean_linter: str = ""  # a linter's word that it is not
 
 
 # ---------------------------------------------------------------- cause
