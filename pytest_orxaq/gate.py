@@ -110,7 +110,9 @@ def choose(settings: Settings, request: Request) -> tuple[Checkpoint, ...]:
             known = ", ".join(sorted(table))
             raise UsageError(f"there is no checkpoint {name!r}", advice=f"the configured ones are: {known}")
     retries = request.retries
-    return tuple(table[name] if retries is None else replace(table[name], retries=retries) for name in dict.fromkeys(names))
+    return tuple(
+        table[name] if retries is None else replace(table[name], retries=retries) for name in dict.fromkeys(names)
+    )
 
 
 def _ad_hoc(settings: Settings, request: Request) -> Checkpoint:
@@ -170,7 +172,9 @@ def _begin(
     """The run, with a record on disk that says "not finished"."""
     scrubbed, notes = environment.for_command(environ, tty=False)
     secrets = redaction.secrets_of(environ)
-    journal = Journal(state.own / "events", run=name, resource=_resource(repository), traceparent=environ.get("TRACEPARENT", ""))
+    journal = Journal(
+        state.own / "events", run=name, resource=_resource(repository), traceparent=environ.get("TRACEPARENT", "")
+    )
     bench = attempts.Bench(
         run=name,
         top=repository.top,
@@ -236,7 +240,9 @@ def _take_all(run: _Run, chosen: tuple[Checkpoint, ...], *, since: float) -> Non
             break
 
 
-def _take(run: _Run, checkpoint: Checkpoint, tree: trees.TreeDigest, *, since: float) -> tuple[Outcome, trees.TreeDigest]:
+def _take(
+    run: _Run, checkpoint: Checkpoint, tree: trees.TreeDigest, *, since: float
+) -> tuple[Outcome, trees.TreeDigest]:
     """The outcome of one checkpoint, and what the work tree's content is called afterwards."""
     lookup = _look_up(run, checkpoint, tree)
     if lookup.found is not None and not run.request.fresh:
@@ -289,7 +295,11 @@ def _look_up(run: _Run, checkpoint: Checkpoint, tree: trees.TreeDigest) -> passe
     run.bench.journal.emit(
         "orxaq.cache",
         lookup.story[0],
-        **{"orxaq.checkpoint.name": checkpoint.name, "orxaq.cache.hit": lookup.found is not None, "orxaq.key": lookup.key},
+        **{
+            "orxaq.checkpoint.name": checkpoint.name,
+            "orxaq.cache.hit": lookup.found is not None,
+            "orxaq.key": lookup.key,
+        },
     )
     return lookup
 
@@ -304,7 +314,11 @@ def _shared(run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup, *, since: 
         if record.finished_at < since:
             return None
         for outcome in record.outcomes:
-            if outcome.key == lookup.key and outcome.checkpoint == checkpoint and outcome.verdict is not Verdict.CANCELLED:
+            if (
+                outcome.key == lookup.key
+                and outcome.checkpoint == checkpoint
+                and outcome.verdict is not Verdict.CANCELLED
+            ):
                 run.record = replace(run.record, shared_from=record.id)
                 return outcome
     return None

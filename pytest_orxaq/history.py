@@ -29,7 +29,9 @@ def save(state: states.State, record: RunRecord) -> None:
 def names(state: states.State) -> tuple[str, ...]:
     """The ids of all runs kept, latest first. Ids begin with the time, so their order is the runs' order."""
     runs = state.own / "runs"
-    return tuple(sorted((entry.name for entry in runs.iterdir() if entry.is_dir()), reverse=True)) if runs.is_dir() else ()
+    return (
+        tuple(sorted((entry.name for entry in runs.iterdir() if entry.is_dir()), reverse=True)) if runs.is_dir() else ()
+    )
 
 
 def read(state: states.State, run: str) -> RunRecord | None:

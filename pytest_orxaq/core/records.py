@@ -57,7 +57,7 @@ def _read(wanted: Any, data: object, place: str) -> object:  # noqa: PLR0911 - a
         return _read_dataclass(wanted, _typed(data, dict, place), place)
     if issubclass(wanted, Enum):
         return wanted(data)
-    if wanted is float and isinstance(data, int):
+    if wanted is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     return _typed(data, wanted, place)
 
