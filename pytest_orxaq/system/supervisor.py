@@ -12,7 +12,7 @@ stderr becomes the stdout and stderr of the command.
 Start-up is paid for every attempt, so this imports as little as can be and nothing of the package.
 """
 # pathlib and contextlib cost more than they are worth here.
-# ruff: noqa: PTH, SIM105
+# ruff: noqa: PTH102, PTH106, PTH110, PTH118, PTH208, SIM105
 
 import ctypes
 import os
@@ -72,26 +72,26 @@ def _decode(lifeline: int) -> tuple[Request, float]:
 # ---------------------------------------------------------------- what the kernel tells
 
 
-def _read(path: str) -> bytes:
+def content(path: str) -> bytes:
     """A small file, empty when it is not there (any more)."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
-    content = b""
+    found = b""
     try:
         while chunk := os.read(descriptor, 65536):
-            content += chunk
+            found += chunk
     except OSError:  # ESRCH: it ended while we read
         pass
     finally:
         os.close(descriptor)
-    return content
+    return found
 
 
-def _status(pid: int) -> list[bytes]:
+def stat(pid: int) -> list[bytes]:
     """The fields of /proc/PID/stat behind the command's name, from the state on; empty when there is no such process."""
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return content(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
 HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # CONFIG_PROC_CHILDREN
@@ -104,13 +104,18 @@ def children(parent: int) -> "Iterator[int]":
 
 def _children_by_task(parent: int) -> "Iterator[int]":
     for task in _entries(f"/proc/{parent}/task"):
-        yield from map(int, _read(f"/proc/{parent}/task/{task}/children").split())
+        yield from map(int, content(f"/proc/{parent}/task/{task}/children").split())
 
 
 def _children_by_scan(parent: int) -> "Iterator[int]":
-    for name in _entries("/proc"):
-        if name.isdigit() and (status := _status(int(name))) and int(status[1]) == parent:
-            yield int(name)
+    for pid in processes():
+        if (fields := stat(pid)) and int(fields[1]) == parent:
+            yield pid
+
+
+def processes() -> list[int]:
+    """Every process of the machine."""
+    return [int(name) for name in _entries("/proc") if name.isdigit()]
 
 
 def _entries(folder: str) -> list[str]:
@@ -129,14 +134,14 @@ def descendants(root: int) -> "Iterator[int]":
             waiting.append(child)
 
 
-def _described(pid: int) -> str:
+def described(pid: int) -> str:
     """A process as JSON: pid, command line, age; empty for one that has ended."""
-    status = _status(pid)
-    if not status or status[0] in b"ZX":
+    fields = stat(pid)
+    if not fields or fields[0] in b"ZX":
         return ""
-    command = _read(f"/proc/{pid}/cmdline")[:1000].replace(b"\0", b" ").decode("utf-8", "replace").strip()
-    uptime = float(_read("/proc/uptime").split()[0])
-    age = max(0.0, uptime - int(status[19]) / os.sysconf("SC_CLK_TCK"))
+    command = content(f"/proc/{pid}/cmdline")[:1000].replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    uptime = float(content("/proc/uptime").split()[0])
+    age = max(0.0, uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"))
     return f'{{"pid": {pid}, "command": {_quoted(command)}, "age": {age:.3f}}}'
 
 
@@ -151,9 +156,9 @@ def _quoted(text: str) -> str:
 
 def _own_group() -> str:
     """Our own control group (v2) as a path, empty where there is none."""
-    lines = _read("/proc/self/cgroup").decode("utf-8", "replace").splitlines()
+    lines = content("/proc/self/cgroup").decode("utf-8", "replace").splitlines()
     inside = next((line[3:] for line in lines if line.startswith("0::")), "/..")
-    for line in _read("/proc/self/mountinfo").decode("utf-8", "replace").splitlines():
+    for line in content("/proc/self/mountinfo").decode("utf-8", "replace").splitlines():
         fields, _, rest = line.partition(" - ")
         root, mount = fields.split()[3:5]
         if rest.startswith("cgroup2 ") and (inside + "/").startswith(root.rstrip("/") + "/") and "/.." not in inside:
@@ -247,7 +252,7 @@ class Tree:
                 return
             # A zombie's faults of waited-for children: none means that it waited for none, for no program runs
             # without a page fault. A make that found nothing to do ends like this.
-            faults = _status(self.leader)[8:9]
+            faults = stat(self.leader)[8:9]
             self.waited = faults != [b"0"]
         self._reap(self.leader)
 
@@ -299,7 +304,7 @@ class Tree:
     def alive(self) -> list[str]:
         """What lives, described. The caller knows that something does: what hops from process to process is hard to see."""
         for _ in range(3):
-            found = [described for pid in descendants(os.getpid()) if (described := _described(pid))]
+            found = [text for text in map(described, descendants(os.getpid())) if text]
             if found:
                 return found[:LISTED]
         return ['{"pid": 0, "command": "unknown", "age": 0.0}']
@@ -467,20 +472,21 @@ def supervise(lifeline: int, result: int, output: int) -> None:
         timed_out = supervision.watch(tree, deadline)
         by_itself = tree.status is not None
         leaked, gone = supervision.stop_leaked(tree) if by_itself else ([], supervision.stop(tree))
-        status = tree.status
+        not_started = _reason(listen)
+        status = None if not_started else tree.status
         facts: dict[str, object] = {
             "code": None if status is None or not os.WIFEXITED(status) else os.WEXITSTATUS(status),
             "signal": None if status is None or not os.WIFSIGNALED(status) else os.WTERMSIG(status),
             "duration": (tree.ended_at or time.monotonic()) - started_at,
             "timed_out": timed_out,
             "cancelled": None if by_itself or timed_out else supervision.asked,
-            "not_started": _quoted(_reason(listen)),
+            "not_started": _quoted(not_started),
             "ran_nothing": by_itself and not tree.waited,
             "leaked": f"[{', '.join(leaked)}]",
             "survivors": f"[{', '.join([] if gone else tree.alive())}]",
             "cpu": tree.cpu,
             "largest": tree.largest,
-            "peak": int(_read(f"{tree.group}/memory.peak") or 0) or None,
+            "peak": int(content(f"{tree.group}/memory.peak") or 0) or None,
         }
         _report(result, facts)
     finally:
@@ -519,7 +525,11 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    supervise(lifeline, result, output)
+    try:
+        supervise(lifeline, result, output)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the gate is to hear of it
+        _report(result, {"broken": _quoted(repr(error))})
+    os._exit(0)  # nothing is left to tidy, and tidying takes milliseconds
 
 
 if __name__ == "__main__":
