@@ -481,7 +481,7 @@ def supervise(lifeline: int, result: int, output: int) -> None:
             "timed_out": timed_out,
             "cancelled": None if by_itself or timed_out else supervision.asked,
             "not_started": _quoted(not_started),
-            "ran_nothing": by_itself and not tree.waited,
+            "ran_nothing": by_itself and not tree.waited and not not_started,
             "leaked": f"[{', '.join(leaked)}]",
             "survivors": f"[{', '.join([] if gone else tree.alive())}]",
             "cpu": tree.cpu,
