@@ -99,6 +99,7 @@ class Exit:
     output_omitted: int = 0  # of these, bytes not kept
     started_at: float = 0.0  # CLOCK_MONOTONIC
     marks: tuple[tuple[float, int], ...] = ()  # (CLOCK_MONOTONIC, bytes of output written before it)
+    output_error: str = ""  # why not all of the output could be written down; the command went on regardless
 
 
 # ---------------------------------------------------------------- evidence
