@@ -18,7 +18,8 @@ The journal is one JSON array a line: ``[kind, ...]``::
     ["finish", {...}]                       the session closed; always last
 """
 
-# ruff: noqa: PTH  # os is enough, and is what a strange environment has surely loaded
+# Paths stay plain text: os does all that is needed, and cheaply.
+# ruff: noqa: PTH
 
 from __future__ import annotations
 

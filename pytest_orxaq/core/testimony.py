@@ -28,12 +28,12 @@ def read(lines: Iterable[bytes], *, name: str, nonce: str) -> Session:
     for line in lines:
         if reading.torn:
             reading.doubt("a line is torn")
-        elif not line.endswith(b"\n"):
+        if not line.endswith(b"\n"):
             reading.torn = True  # cut off while it was written: the last line may be
         else:
             reading.take(_parsed(line))
-        if reading.damage:
-            break  # what follows cannot be believed either
+        if reading.foreign:
+            break
     return reading.session(name)
 
 
@@ -130,6 +130,7 @@ class _Reading:
     nonce: str
     lines: int = 0
     torn: bool = False
+    foreign: bool = False  # nothing in it is ours
     damage: str = ""
     header: Mapping[str, object] | None = None
     finish: Mapping[str, object] | None = None
@@ -155,7 +156,8 @@ class _Reading:
 
     def _take(self, kind: object, rest: list[object]) -> None:
         if (self.lines == 1) is not (kind == "session"):
-            self.doubt("it does not begin with its header" if self.lines == 1 else "it has several headers")
+            self.foreign = self.lines == 1
+            self.doubt("it does not begin with its header" if self.foreign else "it has several headers")
         elif self.finish is not None:
             self.doubt("it goes on after its end")
         else:
@@ -166,7 +168,8 @@ class _Reading:
 
     def open(self, rest: list[object]) -> None:
         self.header = _mapping(rest[0])
-        if self.header.get("nonce") != self.nonce:
+        self.foreign = self.header.get("nonce") != self.nonce
+        if self.foreign:
             self.doubt("it is not of this attempt")
 
     def collect(self, rest: list[object]) -> None:
