@@ -211,6 +211,7 @@ class Session:
     repeated: tuple[str, ...] = ()  # more than one final outcome
     internal_errors: tuple[str, ...] = ()
     damage: str = ""  # why the journal cannot be believed whole
+    counts: Counts = field(default_factory=Counts)  # as its closing line has them; a nested one says nothing else
 
 
 class JUnitState(StrEnum):
