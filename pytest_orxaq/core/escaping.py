@@ -21,7 +21,10 @@ _SPELLED_ESCAPE = re.compile(r"(?:#x1B|\u241b)(?=\[[0-9;:]*m)")
 
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSEEN = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
-_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+# Every punctuation mark but those that mean nothing where they stand, so that the raw text can be read as well.
+# In words "." may number a list or begin an address, ":" an emoji; in code, which no line begins with, they may not.
+_IN_WORDS = re.compile(r"(?![,;'\"()/?%]|(?<=[a-z])\.(?:\s|$)|:(?:\s|$)|(?<=[A-Za-z0-9])[-_](?=[A-Za-z0-9]))[!-/:-@\[-`{-~]")
+_IN_CODE = re.compile(r"(?![,;'\"()/?%=+]|(?<!www)(?<!WWW)\.|:(?!/)|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])|-)[!-/:-@\[-`{-~]")
 _LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 
 
@@ -68,15 +71,18 @@ def surrogates_replaced(text: str) -> str:
 
 def markdown_text(text: str) -> str:
     """Words inside a Markdown line: nothing in them is markup, a mention or a reference to an issue."""
-    line = " ".join(plain(_LINE_END.sub("\n", text)).split("\n"))
     # Entities alone keep the parser out; GitHub finds mentions and references later, in the parsed text.
-    return _PUNCTUATION.sub(lambda m: f"&#{ord(m[0])};" + ("&#8203;" if m[0] in "@#" else ""), line)
+    return _IN_WORDS.sub(lambda m: f"&#{ord(m[0])};" + ("&#8203;" if m[0] in "@#" else ""), _one_line(text))
 
 
 def markdown_inline(text: str) -> str:
     """The text as code inside a Markdown line or table cell."""
-    line = " ".join(plain(_LINE_END.sub("\n", text)).split("\n"))
-    return "<code>" + _PUNCTUATION.sub(lambda m: f"&#{ord(m[0])};", line) + "</code>"
+    return "<code>" + _IN_CODE.sub(lambda m: f"&#{ord(m[0])};", _one_line(text)) + "</code>"
+
+
+def _one_line(text: str) -> str:
+    # Four blanks at the front would make code of it, and a blank at the end a line break.
+    return plain(_LINE_END.sub("\n", text)).replace("\n", " ").replace("\t", " ").strip(" ")
 
 
 def markdown_block(text: str) -> str:

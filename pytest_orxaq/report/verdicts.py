@@ -31,14 +31,13 @@ _ADVICE = {
     Cause.OUT_OF_MEMORY: "Give the machine more memory, or run fewer tests at once.",
     Cause.KILLED: "Somebody or something killed the command; the machine's log may say who.",
     Cause.CRASHED: "Run the crashing test alone, with faulthandler on.",
-    Cause.TESTS_FAILED: "Mend the failing tests; the commands below repeat them one cause at a time.",
+    Cause.TESTS_FAILED: "Mend the failing tests, the most frequent cause first.",
     Cause.FINDINGS: "Mend the findings listed below.",
     Cause.GIT_LOCKED: "Look for another git process in this repository; orxaq locks judges what is left.",
-    Cause.TRANSIENT: "Run the gate again; if it repeats, the service it needs is down.",
+    Cause.TRANSIENT: "If it repeats, a service that it needs is down.",
     Cause.MISCONFIGURED: "Correct the command or the configuration of this checkpoint.",
     Cause.COMMAND_FAILED: "Read the end of the output below.",
     Cause.UNPROVEN: "Make sure that tests run and leave evidence, or set evidence = \"exit\" if none are meant to.",
-    Cause.CANCELLED: "Run the gate again.",
 }  # fmt: skip
 
 
@@ -93,17 +92,19 @@ def _said(outcome: Outcome, last: Attempt) -> str:
     if outcome.verdict is Verdict.FLAKY and evidence.recovered:
         return f"{count(len(evidence.recovered), 'test')} in {name} failed first and passed when repeated"
     if cause is Cause.TESTS_FAILED and evidence.failures:
-        total = f" of {evidence.counts.executed:,}" if evidence.counts.executed >= len(evidence.failures) else ""
-        return f"{len(evidence.failures):,}{total} {'test' if total == '' and len(evidence.failures) == 1 else 'tests'} failed in {name}"
+        failed = len(evidence.failures)
+        many = f"{failed:,} of {evidence.counts.executed:,} tests" if evidence.counts.executed >= failed else count(failed, "test")
+        return f"{many} failed in {name}"
     if cause is Cause.FINDINGS and evidence.findings:
         return f"{name} left {count(len(evidence.findings), 'finding')}"
     if cause in {Cause.KILLED, Cause.CRASHED, Cause.TIMED_OUT, Cause.OUT_OF_MEMORY}:
         during = evidence.running or last.diagnosis.tests
-        verb = {Cause.TIMED_OUT: f"ran out of time after {seconds(last.exit.duration)}",
-                Cause.OUT_OF_MEMORY: "ran out of memory"}.get(cause, f"was {cause.value}")  # fmt: skip
-        if cause is Cause.CRASHED:
-            verb = "crashed"
-        return f"{name} {verb}" + (f" in {brief(listing(during, 1), 120)}" if during else "")
+        verb = {
+            Cause.TIMED_OUT: f"did not end within {seconds(last.exit.duration)}",
+            Cause.OUT_OF_MEMORY: "ran out of memory",
+            Cause.CRASHED: "crashed",
+        }.get(cause, "was killed")
+        return f"{name} {verb}" + (f" while {brief(listing(during, 1), 120)} ran" if during else "")
     return ""
 
 
@@ -111,17 +112,19 @@ def steps(record: RunRecord, commands: dict[str, str]) -> tuple[Step, ...]:
     """What to do, most useful first; `commands` reproduces the main failure of a checkpoint by its name."""
     if record.verdict is Verdict.PASSED and finished(record):
         return (Step(text="Nothing to do."),)
-    made = [step for outcome in record.outcomes for step in _steps(outcome, commands.get(outcome.checkpoint.name, ""))]
+    told = [o for o in record.outcomes if finished(record) or o.attempts]
+    made = [step for outcome in told for step in _steps(outcome, commands.get(outcome.checkpoint.name, ""))]
     open_names = [o.checkpoint.name for o in record.outcomes if o.verdict not in {Verdict.PASSED, Verdict.FLAKY}]
     if not finished(record):
         made.append(Step(text="Nothing of this run counts. Run the gate again:", command=shell(("orxaq", "gate"))))
     elif open_names:
-        made.append(Step(text="Then take it through the gate again:", command=shell(("orxaq", "gate", *open_names))))
+        lead = "Then take it through the gate again:" if made else "Take it through the gate again:"
+        made.append(Step(text=lead, command=shell(("orxaq", "gate", *open_names))))
     return tuple(made)
 
 
 def _steps(outcome: Outcome, command: str) -> list[Step]:
-    if outcome.verdict is Verdict.PASSED:
+    if outcome.verdict in {Verdict.PASSED, Verdict.CANCELLED}:
         return []
     name = outcome.checkpoint.name
     if not outcome.attempts:
@@ -131,4 +134,4 @@ def _steps(outcome: Outcome, command: str) -> list[Step]:
     diagnosis = outcome.attempts[-1].diagnosis
     if diagnosis.cause is Cause.PASSED:  # a leftover, or a contradiction: the outcome says it
         return [Step(text=f"{name}: {brief(outcome.why)}")]
-    return [Step(text=f"{name}: {brief(diagnosis.advice or _ADVICE[diagnosis.cause])}", command=command)]
+    return [Step(text=f"{name}: {brief(diagnosis.advice or _ADVICE.get(diagnosis.cause, outcome.why))}", command=command)]
