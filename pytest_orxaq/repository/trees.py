@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import MachineError, RepositoryError
+from ..errors import MachineError, OrxaqError, RepositoryError
 from ..system.process import Answer
 from .commands import git
 
@@ -102,7 +102,7 @@ def digest(repository: Repository) -> TreeDigest:
         return TreeDigest(value=_digest(repository.top))
     except _NoDigestError as reason:
         return TreeDigest(why_not=str(reason))
-    except (MachineError, OSError) as error:
+    except (OrxaqError, OSError) as error:
         return TreeDigest(why_not=f"the work tree cannot be read: {error}")
 
 

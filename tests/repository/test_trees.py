@@ -354,7 +354,7 @@ def test_a_filter_that_fails(top: Path) -> None:
     git(top, "config", "filter.broken.clean", "false")
     git(top, "config", "filter.broken.required", "true")
     (top / "x.bin").write_text("x")
-    assert "clean filter 'broken' failed" in why_not(top)
+    assert "external filter 'false' failed" in why_not(top)
 
 
 def test_sha256_repositories(tmp_path: Path) -> None:
