@@ -170,7 +170,6 @@ class _Case:
     failures: list[Failure] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     outcome: TestOutcome | None = None
-    line_base: int = 1
 
 
 class _Text:
@@ -283,8 +282,7 @@ class _Walk:
         if self.cases > self.limits.cases:
             self.cases -= 1
             raise _RefusedError(JUnitState.REFUSED, f"it has more than {self.limits.cases} tests")
-        # pytest counts lines from 0, everyone else from 1.
-        self._cases.append(_Case(attributes, self._depth, line_base=0 if self._pytest else 1))
+        self._cases.append(_Case(attributes, self._depth))
 
     def _start_text(self, tag: str, attributes: Mapping[str, str]) -> None:
         generous = self._kept < self.limits.kept
@@ -303,7 +301,7 @@ class _Walk:
         else:  # a suite that could not even begin
             self._note_bad()
             name = self._suites[-1][1].name or "(unnamed suite)"
-            self._keep(TestResult(id=name, outcome=_BAD[tag], failures=(self._failure(attributes, text),)))
+            self.results.append(TestResult(id=name, outcome=_BAD[tag], failures=(self._failure(attributes, text),)))
 
     def _judge(self, case: _Case, tag: str, failure: Failure) -> None:
         if tag in _BAD:
@@ -340,23 +338,22 @@ class _Walk:
         if outcome is TestOutcome.PASSED:
             self.passed.append(name)
             return
-        failures = list(case.failures)
-        if failures and case.sections:
-            failures[-1] = replace(failures[-1], sections=tuple(case.sections))
-        line = _integer(attributes.get("line"))
-        self._keep(
+        failures = case.failures or [Failure(phase="", exception="", message=_said(attributes), traceback="")]
+        failures[-1] = replace(failures[-1], sections=tuple(case.sections))
+        self.results.append(
             TestResult(
                 id=name,
                 outcome=outcome,
                 duration=_seconds(attributes.get("time", "")),
                 failures=tuple(failures),
                 file=attributes.get("file", "")[: self.limits.head],
-                line=line + 1 - case.line_base if attributes.get("line", "").isdecimal() else None,
+                line=self._line(attributes.get("line", "")),
             )
         )
 
-    def _keep(self, result: TestResult) -> None:
-        self.results.append(result)
+    def _line(self, text: str) -> int | None:
+        # pytest counts lines from 0, everyone else from 1.
+        return _integer(text) + self._pytest if re.fullmatch(r"\d{1,9}", text, re.ASCII) else None
 
     def _end_suite(self, suite: _Suite) -> None:
         missing = suite.declared - suite.bad - suite.attempts
@@ -378,6 +375,12 @@ def _spoken(attributes: Mapping[str, str]) -> TestOutcome:
     """The outcome of a test without a deciding child: passed, unless an attribute says otherwise."""
     said = [_STATUS.get(attributes.get(name, "").strip().lower(), TestOutcome.SKIPPED) for name in ("status", "result")]
     return next((outcome for outcome in said if outcome.bad), max(said, key=lambda one: one is TestOutcome.SKIPPED))
+
+
+def _said(attributes: Mapping[str, str]) -> str:
+    """What stands in for a message where a test has no deciding child."""
+    words = (f'{name}="{attributes[name][:100]}"' for name in ("status", "result") if name in attributes)
+    return f"The report says no more than {' '.join(words)}."
 
 
 def _identity(attributes: Mapping[str, str], longest: int) -> str:
