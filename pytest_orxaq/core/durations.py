@@ -5,7 +5,9 @@ import re
 
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _WRITTEN = re.compile(
-    r"(?:(?P<d>N)d)?(?:(?P<h>N)h)?(?:(?P<m>N)m)?(?:(?P<s>N)s)?(?:(?P<ms>N)ms)?".replace("N", r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+    r"(?:(?P<d>N)d)?(?:(?P<h>N)h)?(?:(?P<m>N)m)?(?:(?P<s>N)s)?(?:(?P<ms>N)ms)?".replace(
+        "N", r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+    )
 )
 _LONGEST = 1e9  # 31 years: beyond it is a slip of the finger, and not every clock can add it
 

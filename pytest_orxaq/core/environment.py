@@ -112,9 +112,7 @@ def for_command(environ: Mapping[str, str], *, tty: bool) -> tuple[dict[str, str
 
 def allow_listed(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The variables that are shown and that decide whether a stored pass counts, by name."""
-    return tuple(
-        sorted(pair for pair in environ.items() if pair[0] in _SHOWN or pair[0].startswith(_SHOWN_PREFIXES))
-    )
+    return tuple(sorted(pair for pair in environ.items() if pair[0] in _SHOWN or pair[0].startswith(_SHOWN_PREFIXES)))
 
 
 def spell_deadline(at: float, boot: str) -> str:

@@ -46,9 +46,16 @@ def from_json(text: str) -> Manifest | None:
     names = {field.name for field in fields(Manifest)}
     if not isinstance(stored, dict) or stored.keys() != names or not _well_formed(stored):
         return None
-    words = {name: stored[name] for name in ("checkpoint", "tree", "platform", "schema")}
-    pairs = {name: tuple((pair[0], pair[1]) for pair in stored[name]) for name in _PAIRS}
-    return Manifest(**words, **pairs, command=tuple(stored["command"]))
+    return Manifest(
+        checkpoint=stored["checkpoint"],
+        tree=stored["tree"],
+        command=tuple(stored["command"]),
+        settings=_pairs(stored["settings"]),
+        environment=_pairs(stored["environment"]),
+        tools=_pairs(stored["tools"]),
+        platform=stored["platform"],
+        schema=stored["schema"],
+    )
 
 
 def differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
@@ -71,6 +78,10 @@ def _canonical(manifest: Manifest) -> Manifest:
         platform=manifest.platform,
         schema=manifest.schema,
     )
+
+
+def _pairs(rows: list[list[str]]) -> Pairs:
+    return tuple((name, value) for name, value in rows)
 
 
 def _well_formed(stored: dict[str, object]) -> bool:
@@ -96,8 +107,6 @@ def _sentences(old: Manifest, new: Manifest) -> Iterator[str]:
         yield f"the command was `{' '.join(old.command)}`, is `{' '.join(new.command)}`"
     for name, kind in _PAIRS.items():
         yield from _changed(kind, dict(getattr(old, name)), dict(getattr(new, name)))
-        if sorted(getattr(old, name)) != getattr(new, name) and dict(getattr(old, name)) == dict(getattr(new, name)):
-            yield f"a name stands more than once among the {name}"
     if old.platform != new.platform:
         yield f"the platform was {old.platform}, is {new.platform}"
     if old.schema != new.schema:

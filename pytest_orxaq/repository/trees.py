@@ -341,9 +341,7 @@ def _quoted(paths: Iterable[bytes]) -> bytes:
     return b"".join(b'"%b"\n' % b"".join(_OCTAL[byte] for byte in path) for path in paths)
 
 
-_OCTAL = [
-    bytes((byte,)) if 0x20 < byte < 0x7F and byte not in b'"\\' else b"\\%03o" % byte for byte in range(256)
-]
+_OCTAL = [bytes((byte,)) if 0x20 < byte < 0x7F and byte not in b'"\\' else b"\\%03o" % byte for byte in range(256)]
 
 
 def _at(top: Path, path: bytes) -> bytes:

@@ -76,16 +76,16 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, 0o600)  # whatever the umask took away
             file.write(data)
             file.flush()
             if durable:
                 os.fsync(descriptor)
-        os.replace(beside, path)
+        beside.replace(path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(beside)
+            beside.unlink()
         raise
     if durable:
         _sync_folder(path.parent)
@@ -141,7 +141,7 @@ def work_tree_lock(
         yield time.monotonic() - asked
     finally:
         with suppress(OSError):
-            os.unlink(beside)
+            beside.unlink()
         os.close(descriptor)
 
 
@@ -210,7 +210,7 @@ def _temporary_state(failures: list[str]) -> State:
 def _make_folder(path: Path) -> None:
     """Make a folder and its missing parents, for us alone."""
     try:
-        os.mkdir(path, 0o700)
+        path.mkdir(0o700)
     except FileExistsError:
         if not path.is_dir():
             raise
@@ -218,14 +218,14 @@ def _make_folder(path: Path) -> None:
         _make_folder(path.parent)
         _make_folder(path)
     else:
-        os.chmod(path, 0o700)  # whatever the umask took away
+        path.chmod(0o700)  # whatever the umask took away
 
 
 def _try_to_write(folder: Path) -> None:
     """Raise OSError if nothing can be written here: permissions tell little about a file system."""
     name = folder / f".try.{os.getpid()}.{os.urandom(4).hex()}"
     os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    os.unlink(name)
+    name.unlink()
 
 
 # ---------------------------------------------------------------- files
@@ -247,7 +247,7 @@ _LARGEST = 64 << 20  # bytes that a state file can sensibly have
 def _read(path: Path) -> bytes:
     # Without O_NONBLOCK, a named pipe in the file's place would be waited for.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a file")
@@ -265,7 +265,7 @@ def _set_aside(path: Path, what: str, note: Callable[[str], object]) -> None:
         note(f"{path} {what}; it is not used, and stays because there are many such files beside it")
         return
     try:
-        os.rename(path, aside)
+        path.rename(aside)
     except OSError as error:
         note(f"{path} {what}; it is not used, and cannot be set aside: {error.strerror}")
     else:
@@ -291,7 +291,7 @@ def _delete(path: Path) -> None:
         with suppress(OSError):
             for entry in os.scandir(folder):
                 if entry.is_dir(follow_symlinks=False):
-                    os.chmod(entry, 0o700)
+                    Path(entry).chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -327,7 +327,7 @@ def _try_to_lock(path: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Somebody may have deleted the file in between; then this lock is nobody's.
-        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor
     except (BlockingIOError, FileNotFoundError):
         pass
