@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _say(ExitCode.INTERRUPTED, "orxaq: interrupted")
     except BrokenPipeError:
         # Whoever read us is gone; without this Python complains again while it shuts down.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return ExitCode.FAILED
     except Exception:  # noqa: BLE001 - the last door: anything that gets here is a bug
         report = "This is a bug in pytest-orxaq. Please report it with the lines above and `orxaq --version`."
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _say(code: ExitCode, words: str) -> ExitCode:
-    print(words, file=sys.stderr)
+    sys.stderr.write(words + "\n")
     return code
 
 

@@ -13,7 +13,7 @@ from .audience import Audience
 from .core import diagnosis, environment, redaction, retry, transcript
 from .model import Attempt, Cause, Checkpoint, Exit, Settings
 from .system import process, resources
-from .system.journal import Journal
+from .system.journal import Journal, Severity, Trace
 
 
 CARRIED = Path(__file__).parent / "carried"  # what is offered to a pytest that has never heard of us
@@ -35,6 +35,7 @@ class Bench:
     boot: str
     cancellation: process.Cancellation
     journal: Journal
+    trace: Trace  # handed down, so that what runs below can join it
     audience: Audience
 
     @property
@@ -55,9 +56,12 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
         bench.journal.emit(
             "orxaq.recovery.attempt",
             f"retrying {checkpoint.name} in {delay:.1f} s",
-            severity="WARN",
-            **_names(checkpoint, len(attempts)),
-            **{"orxaq.recovery.kind": "retry", "error.type": attempts[-1].diagnosis.cause.value},
+            severity=Severity.WARN,
+            attributes={
+                **_names(checkpoint, len(attempts)),
+                "orxaq.recovery.kind": "retry",
+                "error.type": attempts[-1].diagnosis.cause.value,
+            },
         )
         bench.audience.retrying(attempts[-1], delay)
         if bench.cancellation.wait(delay):
@@ -71,7 +75,7 @@ def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) 
         return None
     return retry.next_delay(
         attempts[-1].diagnosis.cause,
-        attempts=tuple(attempt.diagnosis.cause for attempt in attempts),
+        attempts=tuple(attempt.diagnosis.cause for attempt in attempts[:-1]),
         retries=checkpoint.retries,
         first_delay=bench.settings.first_delay,
         longest_delay=bench.settings.longest_delay,
@@ -83,7 +87,7 @@ def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) 
 def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float) -> Attempt:
     box = mailbox.create(bench.folder, f"{checkpoint.name}-{number}", tokens.token_hex(16))
     bench.audience.begun(checkpoint, number)
-    bench.journal.emit("orxaq.attempt.start", f"{checkpoint.name} #{number}", **_names(checkpoint, number))
+    bench.journal.emit("orxaq.attempt.start", f"{checkpoint.name} #{number}", attributes=_names(checkpoint, number))
     started_at = time.time()
     exit = _run(bench, checkpoint, box)
     evidence, symptoms = inquest.hold(
@@ -111,7 +115,7 @@ def _run(bench: Bench, checkpoint: Checkpoint, box: mailbox.Mailbox) -> Exit:
     own = dict(bench.environment) | dict(checkpoint.environment)
     own["ORXAQ_DEADLINE"] = environment.spell_deadline(time.monotonic() + timeout, bench.boot)
     own["ORXAQ_RUN_ID"] = bench.run
-    own["TRACEPARENT"] = bench.journal.traceparent
+    own["TRACEPARENT"] = str(bench.trace)
     own["ORXAQ_WITHIN"] = environment.within(own.get("ORXAQ_WITHIN", ""), checkpoint.name, str(bench.top))
     return process.run(
         checkpoint.command,
@@ -122,7 +126,7 @@ def _run(bench: Bench, checkpoint: Checkpoint, box: mailbox.Mailbox) -> Exit:
         cancellation=bench.cancellation,
         watch=bench.audience.heard,
         tick=bench.audience.beat,
-        sampler=resources.Sampler(),
+        sampler=resources.Meter(),
     )
 
 
@@ -139,13 +143,13 @@ def _tell(bench: Bench, checkpoint: Checkpoint, attempt: Attempt) -> None:
     names = _names(checkpoint, attempt.number)
     for leaked in (*attempt.exit.leaked, *attempt.exit.survivors):
         words = f"{leaked.command} outlived {checkpoint.name}"
-        bench.journal.emit("orxaq.leak", words, severity="WARN", **names, **{"process.pid": leaked.pid})
+        bench.journal.emit("orxaq.leak", words, severity=Severity.WARN, attributes={**names, "process.pid": leaked.pid})
     bench.journal.emit(
         "orxaq.attempt.end",
         attempt.diagnosis.why,
-        severity="INFO" if cause is Cause.PASSED else "ERROR",
-        **names,
-        **{
+        severity=Severity.INFO if cause is Cause.PASSED else Severity.ERROR,
+        attributes={
+            **names,
             "orxaq.cause": cause.value,
             "orxaq.checkpoint.duration": attempt.exit.duration,
             "orxaq.checkpoint.memory.peak": attempt.exit.resources.peak_memory or 0,

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from .core import environment
 from .errors import UsageError
 from .model import Cause, RunRecord, Verdict
 from .repository import commands

@@ -18,11 +18,11 @@ from .audience import Audience
 from .core import environment, redaction, verdicts
 from .errors import OrxaqError, UsageError
 from .model import Attempt, Checkpoint, EvidenceKind, GitState, Outcome, RunRecord, Settings, StoredPass, Verdict
-from .repository import trees
 from .report import render
+from .repository import trees
 from .system import process, resources
 from .system import state as states
-from .system.journal import Journal
+from .system.journal import Journal, Severity
 from .version import __version__
 
 
@@ -86,7 +86,7 @@ def run(request: Request, audience: Audience, environ: Mapping[str, str]) -> Fin
     settings = config.load(repository.top, environ)
     chosen = choose(settings, request)
     _refuse_recursion(chosen, repository.top, environ)
-    state = states.open_state(repository.state, repository.common, environ)
+    state = open_state(repository, environ)
     with process.Cancellation() as cancellation:
         deadline = _deadline(settings, request, environ)
         since = time.time()
@@ -97,6 +97,12 @@ def run(request: Request, audience: Audience, environ: Mapping[str, str]) -> Fin
                 return _finish(under_way)
             finally:
                 under_way.bench.journal.close()
+
+
+def open_state(repository: trees.Repository, environ: Mapping[str, str]) -> states.State:
+    """Where what we remember of a repository is kept."""
+    common = repository.common / repository.state.name
+    return states.open_state(repository.state, common, environ, repository_id=repository.id)
 
 
 def choose(settings: Settings, request: Request) -> tuple[Checkpoint, ...]:
@@ -148,12 +154,12 @@ def _alone(
     state: states.State, request: Request, audience: Audience, environ: Mapping[str, str], *, deadline: float, run: str
 ) -> Iterator[None]:
     """Hold the work tree, unless a gate above us in the same tree holds it for us, or only a command is run."""
-    holder = states.read_holder(state.lock)
+    holder = states.holder_of(state.lock)
     if request.command or (holder and holder.get("run") == environ.get("ORXAQ_RUN_ID")):
         yield
         return
     timeout = deadline - time.monotonic() if request.lock_timeout is None else request.lock_timeout
-    own = {"pid": os.getpid(), "run": run, "since": time.time()}
+    own: dict[str, str | int] = {"pid": os.getpid(), "run": run}
     with states.work_tree_lock(state.lock, holder=own, timeout=timeout, on_wait=audience.waiting):
         yield
 
@@ -172,9 +178,8 @@ def _begin(
     """The run, with a record on disk that says "not finished"."""
     scrubbed, notes = environment.for_command(environ, tty=False)
     secrets = redaction.secrets_of(environ)
-    journal = Journal(
-        state.own / "events", run=name, resource=_resource(repository), traceparent=environ.get("TRACEPARENT", "")
-    )
+    trace = make_trace(read_traceparent(environ.get("TRACEPARENT", "")), random=os.urandom(24))
+    journal = Journal(state.events, run=name, trace=trace, resource=_resource(repository))
     bench = attempts.Bench(
         run=name,
         top=repository.top,
@@ -186,6 +191,7 @@ def _begin(
         boot=resources.boot_id(),
         cancellation=cancellation,
         journal=journal,
+        trace=trace,
         audience=audience,
     )
     record = RunRecord(
@@ -195,7 +201,7 @@ def _begin(
         git=GitState(
             top=str(repository.top),
             commit=repository.commit,
-            subject=repository.subject,
+            subject=trees.subject_of(repository),
             branch=repository.branch,
             dirty=repository.dirty,
         ),
@@ -212,7 +218,7 @@ def _begin(
     )
     bench.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     under_way.save()
-    journal.emit("orxaq.run.start", f"gate {name}", **{"orxaq.run.id": name})
+    journal.emit("orxaq.run.start", f"gate {name}", attributes={"orxaq.run.id": name})
     return under_way
 
 
@@ -231,8 +237,8 @@ def _take_all(run: _Run, chosen: tuple[Checkpoint, ...], *, since: float) -> Non
         run.bench.journal.emit(
             "orxaq.checkpoint.verdict",
             f"{checkpoint.name}: {outcome.verdict.value}, {outcome.why}",
-            severity="INFO" if outcome.verdict in _GOOD else "ERROR",
-            **{"orxaq.checkpoint.name": checkpoint.name, "orxaq.verdict": outcome.verdict.value},
+            severity=Severity.INFO if outcome.verdict in _GOOD else Severity.ERROR,
+            attributes={"orxaq.checkpoint.name": checkpoint.name, "orxaq.verdict": outcome.verdict.value},
         )
         if outcome.verdict not in _GOOD:
             stopped = stopped or checkpoint.name
@@ -295,7 +301,7 @@ def _look_up(run: _Run, checkpoint: Checkpoint, tree: trees.TreeDigest) -> passe
     run.bench.journal.emit(
         "orxaq.cache",
         lookup.story[0],
-        **{
+        attributes={
             "orxaq.checkpoint.name": checkpoint.name,
             "orxaq.cache.hit": lookup.found is not None,
             "orxaq.key": lookup.key,
@@ -337,8 +343,12 @@ def _finish(run: _Run) -> Finished:
     run.bench.journal.emit(
         "orxaq.run.verdict",
         verdict.value,
-        severity="INFO" if verdict in _GOOD else "ERROR",
-        **{"orxaq.run.id": record.id, "orxaq.verdict": verdict.value, "cicd.pipeline.result": _OTEL_RESULTS[verdict]},
+        severity=Severity.INFO if verdict in _GOOD else Severity.ERROR,
+        attributes={
+            "orxaq.run.id": record.id,
+            "orxaq.verdict": verdict.value,
+            "cicd.pipeline.result": _OTEL_RESULTS[verdict],
+        },
     )
     if run.bench.journal.dropped:
         record = replace(record, notes=(*record.notes, f"telemetry degraded: {run.bench.journal.dropped} events lost"))
@@ -348,7 +358,8 @@ def _finish(run: _Run) -> Finished:
         run.record = _with_context(run)
     run.save()
     report = _report(run) if fresh or run.request.report_dir is not None else None
-    states.prune(run.state.own / "runs", history.KEPT)
+    states.prune(run.state.runs, history.KEPT)
+    states.prune(run.state.events, history.KEPT)
     return Finished(record=run.record, report=report)
 
 
@@ -380,8 +391,11 @@ def _report(run: _Run) -> Path | None:
     folder = run.request.report_dir or run.bench.top / REPORTS
     try:
         if run.request.report_dir is None:
-            states.self_ignoring(folder)
-        return render.write(run.record, folder, top=run.bench.top, now=time.time()).html
+            states.make_self_ignoring(folder)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+        written = render.write(run.record, folder, top=run.bench.top, now=time.time(), secrets=run.bench.secrets)
+        return written.html
     except (OSError, OrxaqError) as error:
         words = f"the report could not be written: {error}"
         run.record = replace(run.record, notes=(*run.record.notes, words))

@@ -17,7 +17,7 @@ KEPT = 50  # runs; older ones go, the last one that passed excepted
 
 def folder(state: states.State, run: str) -> Path:
     """Where a run's record and mailboxes are."""
-    return state.own / "runs" / run
+    return state.runs / run
 
 
 def save(state: states.State, record: RunRecord) -> None:
@@ -28,16 +28,14 @@ def save(state: states.State, record: RunRecord) -> None:
 
 def names(state: states.State) -> tuple[str, ...]:
     """The ids of all runs kept, latest first. Ids begin with the time, so their order is the runs' order."""
-    runs = state.own / "runs"
-    return (
-        tuple(sorted((entry.name for entry in runs.iterdir() if entry.is_dir()), reverse=True)) if runs.is_dir() else ()
-    )
+    found = (entry.name for entry in state.runs.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return tuple(sorted(found, reverse=True))
 
 
 def read(state: states.State, run: str) -> RunRecord | None:
     """The record of *run*, or None where none can be read."""
-    data = states.read_json(folder(state, run) / RECORD)
-    if not isinstance(data, dict) or data.get("schema") != records.SCHEMA:
+    data = states.read_json(folder(state, run) / RECORD, schema=records.SCHEMA)
+    if not isinstance(data, dict):
         return None
     try:
         return records.from_data(RunRecord, data.get("run"))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from . import mailbox as mailboxes
-from .core import closing, evidence, findings, recipes, signatures, testimony, transcript
-from .model import Checkpoint, ClosingLine, Evidence, EvidenceKind, Exit, Finding, Session, Symptoms
+from .core import closing, evidence, findings, junit, recipes, signatures, testimony, transcript
+from .model import Checkpoint, ClosingLine, Evidence, EvidenceKind, Exit, Session, Symptoms
 
 
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")  # in make's own order of preference
@@ -37,7 +37,7 @@ def hold(
         sessions=sessions,
         still_failing=still_failing,
         recovered=recovered,
-        junit=mailboxes.read_junit(box, checkpoint.junit, top, since),
+        junit=mailboxes.read_junit(box, checkpoint.junit, top, since, read=junit.read),
         closing=lines,
         findings=found,
         notes=notes,
@@ -59,7 +59,7 @@ def _symptoms(
     failed = signatures.make_failures(text)
     deadly = [failure for failure in failed if failure.signal_name or failure.code in _DEADLY_CODES]
     real = [failure.line for failure in failed if not failure.ignored]
-    words = findings.verdict_lines(text) if checkpoint.evidence is EvidenceKind.FINDINGS else ()
+    words = findings.linter_words(text) if checkpoint.evidence is EvidenceKind.FINDINGS else ()
     return Symptoms(
         git_lock=signatures.git_lock_complaint(outside),
         transient=transient.line if transient else "",
@@ -71,7 +71,7 @@ def _symptoms(
         missing_target=signatures.missing_target(text) if _is_make(checkpoint) else "",
         nothing_done=signatures.nothing_done(text, checkpoint.command[-1]) if _is_make(checkpoint) else "",
         crash=next((line for line in reversed(text.splitlines()) if line.strip().startswith(_FAULTS)), ""),
-        masked=recipes.masked(recipes.recipe(makefile, checkpoint.command[-1])) if _is_make(checkpoint) else "",
+        masked=recipes.masked(makefile, checkpoint.command[-1]) if _is_make(checkpoint) else "",
         clean_linter=next((word.line for word in words if word.clean), ""),
         unclean_linter=next((word.line for word in words if not word.clean), ""),
     )

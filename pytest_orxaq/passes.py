@@ -4,6 +4,7 @@ A pass is filed under the digest of its manifest (tree, command, configuration, 
 that really ran the tests are known only afterwards, so they are noted in the pass and compared when it is looked up.
 """
 
+import contextlib
 import json
 import platform
 import sys
@@ -11,9 +12,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .core import keys, records
-from .model import Checkpoint, Counts, Outcome, StoredPass
+from .model import Checkpoint, Outcome, StoredPass
 from .repository import trees
 from .system import state as states
 from .system import tools
@@ -42,8 +44,14 @@ def manifest_of(
         checkpoint=checkpoint.name,
         tree=tree,
         command=checkpoint.command,
-        configuration=json.dumps(records.to_data(checkpoint), sort_keys=True),
-        environment=tuple(sorted({*allowed, *named, *checkpoint.environment})),
+        settings=(
+            ("evidence", checkpoint.evidence.value),
+            ("junit", " ".join(checkpoint.junit)),
+            ("timeout", str(checkpoint.timeout)),
+            ("retries", str(checkpoint.retries)),
+        ),
+        # What the configuration sets for the command wins over what it inherits.
+        environment=tuple(sorted((dict(allowed) | dict(named) | dict(checkpoint.environment)).items())),
         tools=(*tools.fingerprints((checkpoint.command[0],), environment, top), ("orxaq", _own())),
         platform=f"{platform.system()} {platform.machine()}",
     )
@@ -52,23 +60,26 @@ def manifest_of(
 def look_up(state: states.State, manifest: keys.Manifest, *, now: float) -> Lookup:
     """A stored pass for *manifest*, or why there is none."""
     key = keys.digest(manifest)
-    data = states.read_json(_path(state, key))
-    if data is None:
-        return Lookup(key=key, manifest=manifest, story=_why_missed(state, manifest))
-    try:
-        stored, interpreters, schema = _read(data)
-    except (KeyError, TypeError, ValueError):
-        return Lookup(key=key, manifest=manifest, story=("the stored pass cannot be read and is not believed",))
-    if schema != records.SCHEMA:
-        return Lookup(key=key, manifest=manifest, story=("the stored pass was written by another version",))
+    data = states.read_json(_path(state, key), schema=records.SCHEMA)
+    found, story = (
+        None,
+        _why_missed(state, manifest) if data is None else ("the stored pass is damaged and not believed",),
+    )
+    if data is not None:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            found, story = _believed(data, now)
+    return Lookup(key=key, manifest=manifest, found=found, story=story)
+
+
+def _believed(data: Any, now: float) -> tuple[StoredPass | None, tuple[str, ...]]:
+    """The stored pass, if it still holds, and why it does or does not."""
+    stored = records.from_data(StoredPass, data["stored"])
     if not 0 <= now - stored.passed_at <= LASTING:
-        return Lookup(key=key, manifest=manifest, story=("the stored pass is too old, or from the future",))
-    for path, then in interpreters.items():
-        if _interpreter(path) != then:
-            why = f"the interpreter that ran the tests has changed: {path.split('|')[0]}"
-            return Lookup(key=key, manifest=manifest, story=(why,))
-    story = (f"nothing that it depends on has changed since run {stored.run}",)
-    return Lookup(key=key, manifest=manifest, found=stored, story=story)
+        return None, ("the stored pass is too old, or from the future",)
+    for noted, then in data["interpreters"].items():
+        if _interpreter(noted) != then:
+            return None, (f"the interpreter that ran the tests has changed: {noted.split('|')[0]}",)
+    return stored, (f"nothing that it depends on has changed since run {stored.run}",)
 
 
 def keep(state: states.State, lookup: Lookup, outcome: Outcome, *, run: str, now: float) -> None:
@@ -80,7 +91,7 @@ def keep(state: states.State, lookup: Lookup, outcome: Outcome, *, run: str, now
     data = {
         "schema": records.SCHEMA,
         "stored": records.to_data(stored),
-        "manifest": records.to_data(lookup.manifest),
+        "manifest": keys.to_json(lookup.manifest),
         "interpreters": {each: _interpreter(each) for each in evidence.interpreters},
     }
     text = json.dumps(data, indent=1).encode()
@@ -89,28 +100,20 @@ def keep(state: states.State, lookup: Lookup, outcome: Outcome, *, run: str, now
 
 
 def _path(state: states.State, key: str) -> Path:
-    return state.shared / "passes" / f"{key}.json"
+    return state.passes / f"{key}.json"
 
 
 def _latest(state: states.State, checkpoint: str) -> Path:
     """A copy of a checkpoint's last pass in this work tree: what a miss is explained against."""
-    return state.own / "latest" / f"{checkpoint}.json"
-
-
-def _read(data: object) -> tuple[StoredPass, dict[str, str], int]:
-    if not isinstance(data, dict):
-        raise TypeError(data)
-    stored = records.from_data(StoredPass, data["stored"])
-    return stored, dict(data["interpreters"]), data["schema"]
+    return state.own / f"latest-{checkpoint}.json"
 
 
 def _why_missed(state: states.State, manifest: keys.Manifest) -> tuple[str, ...]:
-    data = states.read_json(_latest(state, manifest.checkpoint))
+    data = states.read_json(_latest(state, manifest.checkpoint), schema=records.SCHEMA)
     if not isinstance(data, dict):
         return ("this checkpoint has not passed here yet",)
-    try:
-        before = records.from_data(keys.Manifest, data.get("manifest"))
-    except ValueError:
+    before = keys.from_json(str(data.get("manifest")))
+    if before is None:
         return ("the last pass of this checkpoint cannot be read",)
     return keys.differences(before, manifest) or ("the stored pass of this content has been removed",)
 

@@ -23,7 +23,11 @@ def _apart_from_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("GIT_", "ORXAQ_", "MAKE", "MFLAGS", "GITHUB_")) or name in {"PYTEST_ADDOPTS", "TRACEPARENT", "CI"}:
+            if name.startswith(("GIT_", "ORXAQ_", "MAKE", "MFLAGS", "GITHUB_")) or name in {
+                "PYTEST_ADDOPTS",
+                "TRACEPARENT",
+                "CI",
+            }:
                 patch.delenv(name)
         patch.setenv("HOME", str(home))
         patch.setenv("XDG_STATE_HOME", str(home / "state"))

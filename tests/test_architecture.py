@@ -64,7 +64,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 def floor_of(module: str) -> int:
     """The floor on which a module (as a path within the package) stands."""
-    room = module.split("/")[0].removesuffix(".py")
+    room = module.split("/", maxsplit=1)[0].removesuffix(".py")
     return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
 
 
@@ -97,7 +97,7 @@ def test_imports_go_down(module: str) -> None:
 @pytest.mark.parametrize("module", [m for m in MODULES if m.split("/")[0] in FAMILIES])
 def test_siblings_stay_apart(module: str) -> None:
     """Rooms inside core/, and inside system/, know nothing of each other."""
-    family = module.split("/")[0]
+    family = module.split("/", maxsplit=1)[0]
     for target, _ in imports(module):
         assert not target.startswith(f"{family}/"), f"{module} imports its sibling {target}"
 

@@ -32,20 +32,43 @@ RECIPES = {
     "everything deselected": (f"{PYTEST} -k nothing || true", PASSING, "unproven"),
     "no tests at all": (f"{PYTEST} || true", "", "unproven"),
     "everything skipped": (PYTEST, "import pytest\npytestmark = pytest.mark.skip\ndef test_a(): pass\n", "unproven"),
-    "left in the middle with 0": (PYTEST, PASSING + "def test_leave():\n    import pytest\n    pytest.exit('bye', returncode=0)\n", "unproven"),
-    "process ended in a test with 0": (PYTEST, PASSING + "def test_leave():\n    import os\n    os._exit(0)\n", "killed"),
-    "killed, and then success": (f"{PYTEST}; echo done", "import os, signal\ndef test_die():\n    os.kill(os.getpid(), signal.SIGKILL)\n", "killed"),
+    "left in the middle with 0": (
+        PYTEST,
+        PASSING + "def test_leave():\n    import pytest\n    pytest.exit('bye', returncode=0)\n",
+        "unproven",
+    ),
+    "process ended in a test with 0": (
+        PYTEST,
+        PASSING + "def test_leave():\n    import os\n    os._exit(0)\n",
+        "killed",
+    ),
+    "killed, and then success": (
+        f"{PYTEST}; echo done",
+        "import os, signal\ndef test_die():\n    os.kill(os.getpid(), signal.SIGKILL)\n",
+        "killed",
+    ),
     "failure not repeated": (f"{PYTEST} || {PYTEST} -k fine", FAILING + PASSING, "tests failed"),
     "a green run after a red one": (f"{PYTEST} test_it.py; {PYTEST} test_other.py", FAILING, "tests failed"),
     "a line that looks like pytest's": ("echo '===== 3 failed in 0.12s ====='", PASSING, "tests failed"),
-    "a worker's internal error": (f"{PYTEST} -n1 -p xdist", "def test_a(request):\n    request.node.user_properties.append(('x', object()))\n", "unproven"),
+    "a worker's internal error": (
+        f"{PYTEST} -n1 -p xdist",
+        "def test_a(request):\n    request.node.user_properties.append(('x', object()))\n",
+        "unproven",
+    ),
 }
 
 
 @pytest.mark.parametrize(("recipe", "tests", "cause"), RECIPES.values(), ids=list(RECIPES))
 def test_recipe(project: Callable[..., Any], recipe: str, tests: str, cause: str) -> None:
     """A recipe that exits 0 without passing tests is not a pass, and the cause says why."""
-    here = project({"Makefile": makefile(recipe), "test_it.py": tests, "test_other.py": PASSING.replace("fine", "other"), "orxaq.toml": 'first-delay = "0.05s"\n'})
+    here = project(
+        {
+            "Makefile": makefile(recipe),
+            "test_it.py": tests,
+            "test_other.py": PASSING.replace("fine", "other"),
+            "orxaq.toml": 'first-delay = "0.05s"\n',
+        }
+    )
     ran = here.gate("test")
     assert ran.cause() == cause, ran.err
     assert ran.code != 0
@@ -56,10 +79,18 @@ def test_rerun_of_what_failed_is_flaky(project: Callable[..., Any]) -> None:
     """``pytest || pytest --lf`` is flaky if every failure passed later, and the exit code can be asked to say so."""
     flaky = "import pathlib\ndef test_second():\n    seen = pathlib.Path('seen')\n    again = seen.exists()\n    seen.touch()\n    assert again\n"
     recipe = "{python} -m pytest -q || {python} -m pytest -q --lf"
-    here = project({"Makefile": makefile(recipe), "test_it.py": flaky + PASSING, ".gitignore": "seen\n.pytest_cache/\n__pycache__/\n"})
+    here = project(
+        {
+            "Makefile": makefile(recipe),
+            "test_it.py": flaky + PASSING,
+            ".gitignore": "seen\n.pytest_cache/\n__pycache__/\n",
+        }
+    )
     ran = here.gate("test")
     assert (ran.record["verdict"], ran.code) == ("flaky", 0), ran.err
-    assert [test["id"] for test in ran.outcomes["test"]["attempts"][-1]["evidence"]["recovered"]] == ["test_it.py::test_second"]
+    assert [test["id"] for test in ran.outcomes["test"]["attempts"][-1]["evidence"]["recovered"]] == [
+        "test_it.py::test_second"
+    ]
     (here.top / "seen").unlink()
     again = here.gate("test", "--fail-on-flaky")
     assert again.code == 1, "what was flaky is not stored as a pass"
@@ -68,12 +99,20 @@ def test_rerun_of_what_failed_is_flaky(project: Callable[..., Any]) -> None:
 LINTS = {
     # Makefile, other files, cause
     "a folder of that name": ("lint:\n\truff check .\n", {"lint/x": ""}, "unproven"),
-    "a folder of that name, silently": (".SILENT:\nMAKEFLAGS += -s\nlint:\n\truff check .\n", {"lint/x": ""}, "unproven"),
+    "a folder of that name, silently": (
+        ".SILENT:\nMAKEFLAGS += -s\nlint:\n\truff check .\n",
+        {"lint/x": ""},
+        "unproven",
+    ),
     "no recipe": (".PHONY: lint\nlint:\n", {}, "unproven"),
     "a dash": (makefile("-false", "lint"), {}, "unproven"),
     "a pipe": (makefile("false | cat", "lint"), {}, "unproven"),
     "a semicolon": (makefile("false; echo", "lint"), {}, "unproven"),
-    "findings, ignored": (makefile("-{python} lint.py", "lint"), {"lint.py": "print('a.py:1:1: F401 unused'); raise SystemExit(1)\n"}, "findings"),
+    "findings, ignored": (
+        makefile("-{python} lint.py", "lint"),
+        {"lint.py": "print('a.py:1:1: F401 unused'); raise SystemExit(1)\n"},
+        "findings",
+    ),
     "dry run in the Makefile": ("MAKEFLAGS += n\n.PHONY: lint\nlint:\n\tfalse\n", {}, "unproven"),
 }
 
@@ -86,7 +125,17 @@ def test_lint(project: Callable[..., Any], text: str, files: dict[str, str], cau
     assert ran.code != 0
 
 
-@pytest.mark.parametrize("environment", [{"MAKEFLAGS": "i"}, {"MAKEFLAGS": "n"}, {"MAKEFLAGS": "t"}, {"GNUMAKEFLAGS": "-i"}, {"MAKEFILES": "evil.mk"}, {"PYTEST_ADDOPTS": "--collect-only"}])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"MAKEFLAGS": "i"},
+        {"MAKEFLAGS": "n"},
+        {"MAKEFLAGS": "t"},
+        {"GNUMAKEFLAGS": "-i"},
+        {"MAKEFILES": "evil.mk"},
+        {"PYTEST_ADDOPTS": "--collect-only"},
+    ],
+)
 def test_inherited_environment(project: Callable[..., Any], environment: dict[str, str]) -> None:
     """make's and pytest's own variables do not reach a checkpoint."""
     here = project({"Makefile": makefile(PYTEST), "test_it.py": FAILING, "evil.mk": "override SHELL := /bin/true\n"})

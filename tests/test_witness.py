@@ -656,8 +656,10 @@ def test_our_junit_changes_no_outcome(project: Project) -> None:
     "fault",
     [
         "shutil.rmtree(os.environ['ORXAQ_ATTEMPT'])",
-        "[os.dup2(os.open('theirs', os.O_CREAT | os.O_RDWR), int(fd)) for fd in os.listdir('/proc/self/fd')"
-        " if 'tests-' in os.path.basename(os.path.realpath('/proc/self/fd/' + fd))]",
+        (
+            "[os.dup2(os.open('theirs', os.O_CREAT | os.O_RDWR), int(fd)) for fd in os.listdir('/proc/self/fd')"
+            " if 'tests-' in os.path.basename(os.path.realpath('/proc/self/fd/' + fd))]"
+        ),
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))",
         "[os.unlink(p) for p in glob.glob(os.environ['ORXAQ_ATTEMPT'] + '/*')]",
         "[open(p, 'w').close() for p in glob.glob(os.environ['ORXAQ_ATTEMPT'] + '/*')]",

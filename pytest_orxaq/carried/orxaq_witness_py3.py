@@ -18,9 +18,6 @@ The journal is one JSON array a line: ``[kind, ...]``::
     ["finish", {...}]                       the session closed; always last
 """
 
-# Paths stay plain text: os does all that is needed, and cheaply.
-# ruff: noqa: PTH
-
 from __future__ import annotations
 
 import contextlib

@@ -5,7 +5,7 @@ import click
 from ..core import durations
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """``30m``, ``90s``, ``1h30m`` or plain seconds; the value is seconds."""
 
     name = "duration"

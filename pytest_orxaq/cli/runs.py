@@ -2,19 +2,19 @@
 
 import json
 import os
+import shutil
 import time
 
 from pathlib import Path
 
 import click
 
-from .. import history
+from .. import gate, history
 from ..core import records
 from ..errors import UsageError
 from ..model import Outcome, RunRecord
 from ..report import terminal
 from ..repository import trees
-from ..system import state as states
 
 
 @click.command(name="runs")
@@ -34,7 +34,7 @@ def command(what: str, run: str, form: str) -> int:
       orxaq runs show 20261123T1015 --format json
     """
     repository = trees.discover(Path.cwd())
-    state = states.open_state(repository.state, repository.common, os.environ)
+    state = gate.open_state(repository, os.environ)
     if what == "list":
         if run:
             raise UsageError(f"`orxaq runs list` takes no id, but got {run!r}", advice="use `orxaq runs show ID`")
@@ -44,7 +44,7 @@ def command(what: str, run: str, form: str) -> int:
     if form == "json":
         click.echo(json.dumps(records.to_data(record), indent=1))
     elif what == "show":
-        click.echo(terminal.summary(record, width=click.get_terminal_size_or_default(), colour=False))
+        click.echo(terminal.summary(record, width=shutil.get_terminal_size().columns, colour=False))
     else:
         click.echo("\n".join(_explain(record, history.folder(state, record.id))))
     return 0

@@ -176,7 +176,19 @@ def _total(parts: dict[str, int], *words: str) -> int:
 
 
 _PYTEST_WORDS = frozenset(
-    "passed failed error errors skipped xfailed xpassed deselected warning warnings rerun".split()
+    [
+        "passed",
+        "failed",
+        "error",
+        "errors",
+        "skipped",
+        "xfailed",
+        "xpassed",
+        "deselected",
+        "warning",
+        "warnings",
+        "rerun",
+    ]
     + ["subtests passed", "subtests failed", "subtests skipped"]
 )
 _PYTEST_TIME = r"(.+) in \d+(?:\.\d+)?(?:s| seconds)(?: \((?:\d+ days?, )?\d+:\d\d:\d\d\))?"
@@ -301,7 +313,9 @@ class _Unittest:
         if match := page.match(r"Ran (\d+) tests? in [\d.]+s"):
             self._ran, self._ordinal = int(match[1]), page.ordinal
         elif page.ordinal == self._ordinal + 1 and (
-            match := page.match(r"(OK|FAILED|NO TESTS RAN)(?: \(([a-z]+(?: [a-z]+)?=\d+(?:, [a-z]+(?: [a-z]+)?=\d+)*)\))?")
+            match := page.match(
+                r"(OK|FAILED|NO TESTS RAN)(?: \(([a-z]+(?: [a-z]+)?=\d+(?:, [a-z]+(?: [a-z]+)?=\d+)*)\))?"
+            )
         ):
             page.close("unittest", self._counts(match))
 

@@ -23,7 +23,9 @@ _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSEEN = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 # Every punctuation mark but those that mean nothing where they stand, so that the raw text can be read as well.
 # In words "." may number a list or begin an address, ":" an emoji; in code, which no line begins with, they may not.
-_IN_WORDS = re.compile(r"(?![,;'\"()/?%]|(?<=[a-z])\.(?:\s|$)|:(?:\s|$)|(?<=[A-Za-z0-9])[-_](?=[A-Za-z0-9]))[!-/:-@\[-`{-~]")
+_IN_WORDS = re.compile(
+    r"(?![,;'\"()/?%]|(?<=[a-z])\.(?:\s|$)|:(?:\s|$)|(?<=[A-Za-z0-9])[-_](?=[A-Za-z0-9]))[!-/:-@\[-`{-~]"
+)
 _IN_CODE = re.compile(r"(?![,;'\"()/?%=+]|(?<!www)(?<!WWW)\.|:(?!/)|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])|-)[!-/:-@\[-`{-~]")
 _LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 

@@ -40,7 +40,8 @@ _VOLATILE = tuple(
     )
 )
 _GENERIC = re.compile(
-    r"(?:failed|failure|error|errors|exception|assertion ?error|assertion failed|test failed|none|null)?[.:!]?", re.IGNORECASE
+    r"(?:failed|failure|error|errors|exception|assertion ?error|assertion failed|test failed|none|null)?[.:!]?",
+    re.IGNORECASE,
 )
 _RULER = re.compile(r"[\W_]*")
 _PYTEST_ERROR = re.compile(r"E\s+(.*)")

@@ -43,7 +43,7 @@ def from_data(wanted: type[T], data: object) -> T:
     return typing.cast("T", _read(wanted, data, wanted.__name__))
 
 
-def _read(wanted: Any, data: object, place: str) -> object:  # noqa: PLR0911 - a table, written as returns
+def _read(wanted: Any, data: object, place: str) -> object:
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if origin in {types.UnionType, typing.Union}:
         return None if data is None else _read(next(a for a in arguments if a is not type(None)), data, place)

@@ -54,7 +54,7 @@ def _spellings(value: str) -> Iterator[str]:
     yield value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     raw = value.encode("utf-8", "surrogatepass")
     for safe in (b"", b"/", b"-._~", b"/-._~"):
-        yield "".join(chr(b) if chr(b).isalnum() and b < 0x80 or b in b"-._~" + safe else f"%{b:02X}" for b in raw)
+        yield "".join(chr(b) if (chr(b).isalnum() and b < 0x80) or b in b"-._~" + safe else f"%{b:02X}" for b in raw)
     for offset in range(3):
         # The characters that share bits with the neighbours differ from place to place; what lies between is fixed.
         first = (0, 2, 3)[offset]
@@ -101,7 +101,7 @@ def redacted(value: Value, secrets: Secrets = NONE) -> Value:
     return changed  # type: ignore[no-any-return]
 
 
-def _redacted(value: Any, secrets: Secrets) -> Any:  # noqa: ANN401 - a walk over anything
+def _redacted(value: Any, secrets: Secrets) -> Any:
     if type(value) is str:
         return redact(value, secrets)
     if is_dataclass(value) and not isinstance(value, type):

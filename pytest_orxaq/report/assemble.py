@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..core.redaction import NONE, Secrets, redacted
-from ..model import Attempt, Counts, Outcome, RunRecord, StoredPass, Strength, Verdict
+from ..model import Attempt, Counts, Outcome, RunRecord, StoredPass, Strength
 from .failures import Failures
-from .state import git_facts, git_paths, machine_facts, resource_facts
 from .source import Sources
+from .state import git_facts, git_paths, machine_facts, resource_facts
 from .verdicts import TONES, finished, headline, steps
 from .view import AttemptView, CheckpointView, Fact, FindingView, Report, Tone
 from .words import ago, brief, count, counts, ending, moment, number, seconds, shell, shortened, size
@@ -73,7 +73,9 @@ def _when(record: RunRecord) -> str:
 
 
 def _notes(record: RunRecord) -> tuple[str, ...]:
-    shared = (f"This result was taken over from run {record.shared_from} of another gate.",) if record.shared_from else ()
+    shared = (
+        (f"This result was taken over from run {record.shared_from} of another gate.",) if record.shared_from else ()
+    )
     return shared + _few(record.notes)
 
 
@@ -200,7 +202,9 @@ def _details(attempt: Attempt) -> tuple[Fact, ...]:
     ]
     facts += [Fact(name="Interpreter", value=_interpreter(text)) for text in evidence.interpreters[:_NAMES]]
     facts += [Fact(name="JUnit file", value=brief(path)) for path in evidence.junit[:_NAMES]]
-    facts += [Fact(name=f"Closing line of {brief(c.runner, 40)}", value=brief(c.line)) for c in evidence.closing[:_NAMES]]
+    facts += [
+        Fact(name=f"Closing line of {brief(c.runner, 40)}", value=brief(c.line)) for c in evidence.closing[:_NAMES]
+    ]
     facts.append(Fact(name="Mailbox", value=brief(attempt.mailbox)))
     return tuple(facts)
 

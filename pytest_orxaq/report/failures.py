@@ -77,7 +77,8 @@ class Failures:
             more=max(0, len(ids) - _TESTS),
             duration=seconds(first.duration),
             parameters=tuple(
-                Fact(name=brief(name, 100), value=shortened(value, 500)) for name, value in first.parameters[:_PARAMETERS]
+                Fact(name=brief(name, 100), value=shortened(value, 500))
+                for name, value in first.parameters[:_PARAMETERS]
             ),
             failures=tuple(self._failure(first, f, since) for f in first.failures[:_FAILURES]) if full else (),
             command=self._command(ids[:_IN_ONE_COMMAND]) if pytest else "",

@@ -21,8 +21,7 @@ def render(report: Report, overrides: Path | None = None) -> str:
     sheet = _sheet(overrides)
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     # The sheet is ours or the user's own; escaping it would change what it says.
-    page = jinja.get_template("report.html").render(report=report, sheet=Markup(sheet), digest=digest)  # noqa: S704
-    return page
+    return jinja.get_template("report.html").render(report=report, sheet=Markup(sheet), digest=digest)  # noqa: S704
 
 
 def _sheet(overrides: Path | None) -> str:
@@ -31,7 +30,7 @@ def _sheet(overrides: Path | None) -> str:
     return file.read_text(encoding="utf-8").replace("</", "<\\/")
 
 
-def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a template holds
+def _shown(value: Any) -> Any:
     """Text with its control characters visible; Jinja escapes it afterwards."""
     if isinstance(value, (Undefined, Markup)) or not isinstance(value, str):
         return value

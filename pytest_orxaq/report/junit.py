@@ -33,7 +33,7 @@ def render(record: RunRecord) -> bytes:
         suite.add_testcase(case)
     whole = JUnitXml("orxaq gate")
     whole.add_testsuite(suite)
-    whole.update_statistics()
+    whole.update_statistics()  # type: ignore[no-untyped-call]
     file = io.BytesIO()
     whole.write(file)
     return file.getvalue()

@@ -19,7 +19,10 @@ BUDGET = 1_000_000  # bytes; GitHub's limit for the summary of one step is 1 MiB
 
 _LEVELS = (
     ("full", ""),
-    ("messages", "Tracebacks, captured output and machine state were left out to keep this short; the HTML report has them."),
+    (
+        "messages",
+        "Tracebacks, captured output and machine state were left out to keep this short; the HTML report has them.",
+    ),
     ("names", "Only the names of failing tests are shown to keep this short; the HTML report has the rest."),
     ("counts", "Only counts are shown to keep this short; the HTML report has the rest."),
     ("verdict", "Only the verdict is shown to keep this short; the HTML report has the rest."),
@@ -39,7 +42,7 @@ def render(report: Report, overrides: Path | None = None, *, budget: int = BUDGE
     return text
 
 
-def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a template holds
+def _shown(value: Any) -> Any:
     """Every value that no filter has made safe is plain words."""
     if isinstance(value, (Undefined, Markup)) or value is None:
         return value

@@ -14,9 +14,8 @@ from jinja2 import TemplateSyntaxError
 from ..core.redaction import NONE, Secrets, redacted
 from ..errors import MachineError
 from ..model import RunRecord
-from . import data
+from . import data, junit
 from . import html as html_page
-from . import junit
 from . import markdown as markdown_page
 from .assemble import assemble
 from .view import Report
@@ -99,7 +98,7 @@ def _save(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             beside.write_bytes(content)
-            os.replace(beside, path)  # noqa: PTH105 - the atomic call by its name
+            os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:

@@ -73,7 +73,7 @@ def _lines(path: Path) -> tuple[tuple[str, ...], float, str]:
     try:
         # What the name stands for may have become a pipe or a link since it was looked at: neither may hold us.
         descriptor = os.open(path, _FLAGS)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+        with open(descriptor, "rb") as file:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 return (), 0.0, "This is not a file."
@@ -82,5 +82,7 @@ def _lines(path: Path) -> tuple[tuple[str, ...], float, str]:
             text = file.read(_LARGEST).decode("utf-8", "replace")
     except OSError as error:
         return (), 0.0, f"This file cannot be read: {error.strerror}."
-    lines = text.removesuffix("\n").split("\n")  # str.splitlines() counts form feeds, which Python's line numbers do not
+    lines = text.removesuffix("\n").split(
+        "\n"
+    )  # str.splitlines() counts form feeds, which Python's line numbers do not
     return tuple(line.rstrip("\r") for line in lines), found.st_mtime, ""

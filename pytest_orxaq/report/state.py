@@ -32,7 +32,10 @@ def git_facts(git: GitState) -> tuple[Fact, ...]:
 
 def git_paths(git: GitState) -> tuple[Listed, ...]:
     """The changed paths."""
-    lists = (("Changed or untracked now", git.dirty), ("Changed since the last pass", git.changed if git.last_pass else ()))
+    lists = (
+        ("Changed or untracked now", git.dirty),
+        ("Changed since the last pass", git.changed if git.last_pass else ()),
+    )
     return tuple(
         Listed(title=title, names=tuple(brief(path) for path in paths[:_PATHS]), more=max(0, len(paths) - _PATHS))
         for title, paths in lists
@@ -56,7 +59,9 @@ def machine_facts(machine: Machine) -> tuple[Fact, ...]:
         said = f"{size(machine.disk_free)} of {size(machine.disk_total)} free"
         facts.append(_gauge("Disk", said, 1 - machine.disk_free / machine.disk_total))
     for resource, waited in machine.pressure:
-        facts.append(_gauge(f"Pressure: {brief(resource, 20)}", f"{waited:.1f} % of the last 10 s stalled", waited / 100))
+        facts.append(
+            _gauge(f"Pressure: {brief(resource, 20)}", f"{waited:.1f} % of the last 10 s stalled", waited / 100)
+        )
     return tuple(fact for fact in facts if fact.value)
 
 

@@ -37,7 +37,7 @@ _ADVICE = {
     Cause.TRANSIENT: "If it repeats, a service that it needs is down.",
     Cause.MISCONFIGURED: "Correct the command or the configuration of this checkpoint.",
     Cause.COMMAND_FAILED: "Read the end of the output below.",
-    Cause.UNPROVEN: "Make sure that tests run and leave evidence, or set evidence = \"exit\" if none are meant to.",
+    Cause.UNPROVEN: 'Make sure that tests run and leave evidence, or set evidence = "exit" if none are meant to.',
 }  # fmt: skip
 
 
@@ -93,7 +93,11 @@ def _said(outcome: Outcome, last: Attempt) -> str:
         return f"{count(len(evidence.recovered), 'test')} in {name} failed first and passed when repeated"
     if cause is Cause.TESTS_FAILED and evidence.failures:
         failed = len(evidence.failures)
-        many = f"{failed:,} of {evidence.counts.executed:,} tests" if evidence.counts.executed >= failed else count(failed, "test")
+        many = (
+            f"{failed:,} of {evidence.counts.executed:,} tests"
+            if evidence.counts.executed >= failed
+            else count(failed, "test")
+        )
         return f"{many} failed in {name}"
     if cause is Cause.FINDINGS and evidence.findings:
         return f"{name} left {count(len(evidence.findings), 'finding')}"
@@ -134,4 +138,6 @@ def _steps(outcome: Outcome, command: str) -> list[Step]:
     diagnosis = outcome.attempts[-1].diagnosis
     if diagnosis.cause is Cause.PASSED:  # a leftover, or a contradiction: the outcome says it
         return [Step(text=f"{name}: {brief(outcome.why)}")]
-    return [Step(text=f"{name}: {brief(diagnosis.advice or _ADVICE.get(diagnosis.cause, outcome.why))}", command=command)]
+    return [
+        Step(text=f"{name}: {brief(diagnosis.advice or _ADVICE.get(diagnosis.cause, outcome.why))}", command=command)
+    ]

@@ -30,11 +30,12 @@ def size(value: float) -> str:
     """A number of bytes."""
     if value < 1024:
         return f"{value:.0f} B"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
+    units = ["KiB", "MiB", "GiB", "TiB"]
+    value /= 1024
+    while value >= 1023.5 and len(units) > 1:
         value /= 1024
-        if value < 1023.5:
-            break
-    return f"{value:.0f} {unit}" if value >= 99.5 else f"{value:.1f} {unit}"
+        del units[0]
+    return f"{value:.0f} {units[0]}" if value >= 99.5 else f"{value:.1f} {units[0]}"
 
 
 def number(value: int) -> str:
@@ -126,7 +127,9 @@ def brief(text: str, most: int = 300) -> str:
     return line if len(line) <= most and len(text) <= most * 4 else f"{line[:most]}… ({len(text):,} characters)"
 
 
-_UNPRINTABLE = re.compile(r"[^ -~\u00a1-\ud7ff\ue000-\ufefe\uff00-\uffef\U00010000-\U0010ffff]|[\u200b-\u200f\u2028-\u202f\u2060-\u206f]")
+_UNPRINTABLE = re.compile(
+    r"[^ -~\u00a1-\ud7ff\ue000-\ufefe\uff00-\uffef\U00010000-\U0010ffff]|[\u200b-\u200f\u2028-\u202f\u2060-\u206f]"
+)
 
 
 def shell(words: Sequence[str]) -> str:
@@ -142,7 +145,9 @@ def _quoted(word: str) -> str:
 
 
 def _escape(match: re.Match[str]) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape" if _is_byte(match[0]) else "replace"))
+    return "".join(
+        f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape" if _is_byte(match[0]) else "replace")
+    )
 
 
 def _is_byte(character: str) -> bool:

@@ -178,3 +178,11 @@ def _limit(number: int) -> str:
         ("unlimited" if value == resource.RLIM_INFINITY else str(value)) for value in resource.getrlimit(number)
     )
     return soft if soft == hard else f"{soft} (at most {hard})"
+
+
+def boot_id() -> str:
+    """A name for this boot of this machine; the host's name and kernel where the kernel gives none."""
+    try:
+        return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return f"{os.uname().nodename} {os.uname().release}"

@@ -12,7 +12,7 @@ stderr becomes the stdout and stderr of the command.
 Start-up is paid for every attempt, so this imports as little as can be and nothing of the package.
 """
 # pathlib and contextlib cost more than they are worth here.
-# ruff: noqa: PTH102, PTH106, PTH110, PTH118, PTH208, SIM105
+# ruff: noqa: SIM105
 
 import ctypes
 import os

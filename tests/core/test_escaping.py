@@ -38,7 +38,9 @@ HOSTILE = st.lists(
     max_size=12,
 ).map("".join)  # fmt: skip
 
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]"
+)
 
 
 class Page(HTMLParser):
@@ -73,7 +75,14 @@ def words(text: str) -> list[str]:
 @given(HOSTILE)
 def test_nothing_unseen_is_left(text: str) -> None:
     """No control character, direction mark or lone surrogate comes through, and the result can be encoded."""
-    for shown in (visible(text), plain(text), terminal(text), workflow_data(text), markdown_text(text), markdown_block(text)):
+    for shown in (
+        visible(text),
+        plain(text),
+        terminal(text),
+        workflow_data(text),
+        markdown_text(text),
+        markdown_block(text),
+    ):
         assert not UNSEEN.search(shown)
         shown.encode()
 
@@ -96,7 +105,18 @@ def test_controls_become_visible(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sequence", ["\x1b[31;1m", "\x1b[2J", "\x9b1;1H", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1bP1$q\x1b\\", "\x1b(B", "\x1bc", "#x1B[31m"]
+    "sequence",
+    [
+        "\x1b[31;1m",
+        "\x1b[2J",
+        "\x9b1;1H",
+        "\x1b]0;title\x07",
+        "\x1b]8;;http://x\x1b\\",
+        "\x1bP1$q\x1b\\",
+        "\x1b(B",
+        "\x1bc",
+        "#x1B[31m",
+    ],
 )
 def test_terminal_sequences_go(sequence: str) -> None:
     """Colours, cursor moves, titles and links leave nothing behind."""

@@ -58,7 +58,10 @@ main.main()
         (PYTHON, [("/work/app.py", 3, "<module>"), ("/usr/lib/python3.12/json/decoder.py", 338, "decode")]),
         ('E     File "/work/t.py", line 1\nE       def f(\nE   SyntaxError: no', [("/work/t.py", 1, "")]),
         (JVM, [("CartTest.java", 21, "com.shop.CartTest.total"), ("Assert.java", 88, "org.junit.Assert.fail")]),
-        (JAVASCRIPT, [("node:internal/process", 1, ""), ("/app/test/cart.test.js", 4, ""), ("/app/src/cart.js", 10, "total")]),
+        (
+            JAVASCRIPT,
+            [("node:internal/process", 1, ""), ("/app/test/cart.test.js", 4, ""), ("/app/src/cart.js", 10, "total")],
+        ),
         (GO, [("/app/main.go", 5, ""), ("/app/cart.go", 12, "")]),
         ("src/a.c:3:14: error: no", [("src/a.c", 3, "")]),
         ("C:\\work\\t.py:3: AssertionError", [("C:\\work\\t.py", 3, "")]),

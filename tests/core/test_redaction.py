@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pytest_orxaq.core.redaction import MARK, NONE, redact, redacted, secrets_of
 
 
-SECRET = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), min_size=8, max_size=40).filter(
-    lambda text: len(text.strip()) >= 8 and text not in MARK and MARK not in text
-)
+SECRET = st.text(
+    st.characters(codec="utf-8", exclude_characters="\r\n\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), min_size=8, max_size=40
+).filter(lambda text: len(text.strip()) >= 8 and text not in MARK and MARK not in text)
 
 
 @given(secret=SECRET, before=st.text(max_size=10), after=st.text(max_size=10))
@@ -24,7 +24,14 @@ def test_a_known_secret_never_survives(secret: str, before: str, after: str) -> 
     """Neither the value nor its form in repr, JSON, an address or base64 comes through."""
     assume(secret not in before + MARK + after)
     secrets = secrets_of({"API_TOKEN": secret})
-    for spelled in (secret, repr(secret), json.dumps(secret, ensure_ascii=False), quote(secret), quote_plus(secret, safe=""), quote(secret, safe="")):
+    for spelled in (
+        secret,
+        repr(secret),
+        json.dumps(secret, ensure_ascii=False),
+        quote(secret),
+        quote_plus(secret, safe=""),
+        quote(secret, safe=""),
+    ):
         inner = spelled.strip("'\"")
         shown = redact(f"{before}{spelled}{after}", secrets)
         assert secret not in shown
@@ -99,7 +106,9 @@ def test_shapes_of_secrets_are_found(text: str) -> None:
     assert text not in shown
 
 
-@pytest.mark.parametrize("text", ["task-force-of-the-whole-company", "https://example.org/a:b@c", "the bearer of news", "enough_x", ""])
+@pytest.mark.parametrize(
+    "text", ["task-force-of-the-whole-company", "https://example.org/a:b@c", "the bearer of news", "enough_x", ""]
+)
 def test_innocent_text_stays(text: str) -> None:
     """Words that look a little like it are left alone."""
     assert redact(text) == text

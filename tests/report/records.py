@@ -189,18 +189,30 @@ def record(verdict: Verdict | None = Verdict.PASSED, *outcomes: Outcome, **chang
 def failing_run() -> RunRecord:
     """A run in which lint has findings, and tests failed after a git lock was met."""
     findings = (
-        Finding(path="shop/cart.py", line=13, column=5, code="F841", message="Local variable `net` is assigned to but never used"),
+        Finding(
+            path="shop/cart.py",
+            line=13,
+            column=5,
+            code="F841",
+            message="Local variable `net` is assigned to but never used",
+        ),
         Finding(path="shop/rates.py", line=40, column=None, code="", message="Missing return statement  [return]"),
-        Finding(path="shop/rates.py", line=44, column=1, code="W291", message="Trailing whitespace", severity="warning"),
+        Finding(
+            path="shop/rates.py", line=44, column=1, code="W291", message="Trailing whitespace", severity="warning"
+        ),
     )
-    lint = attempt(Cause.FINDINGS, "ruff left 3 findings.", evidence=Evidence(findings=findings), output_tail="Found 3 errors.\n")
+    lint = attempt(
+        Cause.FINDINGS, "ruff left 3 findings.", evidence=Evidence(findings=findings), output_tail="Found 3 errors.\n"
+    )
     locked = attempt(
         Cause.GIT_LOCKED,
         "git met a lock that another process held.",
         output_tail="fatal: Unable to create '.git/index.lock': File exists.\n",
         evidence=Evidence(),
     )
-    locked = replace(locked, diagnosis=replace(locked.diagnosis, line="fatal: Unable to create '.git/index.lock': File exists."))
+    locked = replace(
+        locked, diagnosis=replace(locked.diagnosis, line="fatal: Unable to create '.git/index.lock': File exists.")
+    )
     tests = (
         failed_test(),
         failed_test("tests/test_cart.py::test_total_includes_tax[0.07]"),
@@ -228,7 +240,11 @@ def failing_run() -> RunRecord:
             strength=Strength.WITNESS,
             counts=Counts(passed=405, failed=4, skipped=3),
             failures=tests,
-            recovered=(simple_failure("tests/test_mail.py::test_send", "timed out", "tests/test_mail.py:9: TimeoutError", "TimeoutError"),),
+            recovered=(
+                simple_failure(
+                    "tests/test_mail.py::test_send", "timed out", "tests/test_mail.py:9: TimeoutError", "TimeoutError"
+                ),
+            ),
             interpreters=("/home/ada/shop/.venv/bin/python|3.12.4|5f0c",),
             closing=(ClosingLine(runner="pytest", line="4 failed, 405 passed", counts=Counts(failed=4, passed=405)),),
             junit=("build/junit/unit.xml",),
@@ -277,7 +293,9 @@ def of_every_cause() -> list[RunRecord]:
     made = []
     for cause in Cause:
         verdict = verdicts.get(cause, Verdict.FAILED)
-        evidence = Evidence(running=("tests/test_x.py::test_slow",)) if cause in {Cause.KILLED, Cause.CRASHED} else Evidence()
+        evidence = (
+            Evidence(running=("tests/test_x.py::test_slow",)) if cause in {Cause.KILLED, Cause.CRASHED} else Evidence()
+        )
         made.append(record(verdict, outcome(verdict, attempt(cause, f"It was {cause.value}.", evidence=evidence))))
     return made
 

@@ -81,7 +81,13 @@ def test_a_repository_is_found_from_any_folder_of_it(top: Path) -> None:
     """Wherever in the work tree one stands, the places are the same and absolute."""
     head = git(top, "rev-parse", "HEAD")
     expected = Repository(
-        top=top, own=top / ".git", common=top / ".git", state=top / ".git" / "orxaq", commit=head, branch="main", dirty=()
+        top=top,
+        own=top / ".git",
+        common=top / ".git",
+        state=top / ".git" / "orxaq",
+        commit=head,
+        branch="main",
+        dirty=(),
     )
     assert discover(top) == expected
     assert discover(top / "folder") == expected
