@@ -22,7 +22,7 @@ from .report import render
 from .repository import trees
 from .system import process, resources
 from .system import state as states
-from .system.journal import Journal, Severity
+from .system.journal import Journal, Severity, make_trace, read_traceparent
 from .version import __version__
 
 

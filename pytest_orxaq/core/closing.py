@@ -188,8 +188,10 @@ _PYTEST_WORDS = frozenset(
         "warning",
         "warnings",
         "rerun",
+        "subtests passed",
+        "subtests failed",
+        "subtests skipped",
     ]
-    + ["subtests passed", "subtests failed", "subtests skipped"]
 )
 _PYTEST_TIME = r"(.+) in \d+(?:\.\d+)?(?:s| seconds)(?: \((?:\d+ days?, )?\d+:\d\d:\d\d\))?"
 
