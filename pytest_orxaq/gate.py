@@ -260,13 +260,22 @@ def _take(
     verdict = verdicts.of_attempts(tried)
     after = _tree(run)
     same = after.value == tree.value
-    outcome = _outcome(checkpoint, verdict, tried[-1].diagnosis.why, lookup, attempts=tried)
+    outcome = _outcome(checkpoint, verdict, _why(tried, verdict), lookup, attempts=tried)
     if verdict is Verdict.PASSED and lookup.key and same:
         with contextlib.suppress(OSError):  # an unwritable store costs time later, nothing else
             passes.keep(run.state, lookup, outcome, run=run.record.id, now=time.time())
     elif verdict is Verdict.PASSED and lookup.key:
         outcome = replace(outcome, key_story=(*outcome.key_story, "not stored: the work tree changed while it ran"))
     return outcome, after
+
+
+def _why(tried: tuple[Attempt, ...], verdict: Verdict) -> str:
+    last = tried[-1].diagnosis.why
+    if verdict is not Verdict.FLAKY:
+        return last
+    if len(tried) > 1:
+        return f"passed at attempt {len(tried)}; before, {tried[-2].diagnosis.why}"
+    return f"{last}, but {len(tried[-1].evidence.recovered)} of them only when run again"
 
 
 def _outcome(

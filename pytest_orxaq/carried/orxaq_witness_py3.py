@@ -482,10 +482,10 @@ def _failure(report: Any, phase: str) -> dict[str, object]:
     exception = _property(report, _EXCEPTION_KEY)
     if not exception and crash is not None:
         exception = (re.match(r"[\w.]*", message) or [""])[0]
-    for prefix in (exception + ": ", exception):
-        if exception and message.startswith(prefix):
-            message = message[len(prefix) :]
-            break
+    # pytest puts the type before the message, with or without its module, as the version has it.
+    if exception:
+        named = re.match(r"(?:[\w.]+\.)?" + re.escape(exception.rpartition(".")[2]) + r"(?:: |$)", message)
+        message = message[named.end() :] if named else message
     return {
         "phase": phase,
         "exception": exception.rpartition(".")[2],

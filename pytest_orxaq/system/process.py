@@ -530,7 +530,7 @@ def ask(
                 start_new_session=True,
             )
         except OSError as error:
-            raise MachineError(f"{command[0]} could not be started: {error.strerror}.") from error
+            raise MachineError(f"{command[0]} cannot be started: {error.strerror}") from error
         question = _Question(process, input, limit)
         try:
             question.put(time.monotonic() + timeout)

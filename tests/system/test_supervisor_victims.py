@@ -81,7 +81,7 @@ def test_time_out_leaves_nobody(name: str, mark: str, tmp_path: Path) -> None:
     assert took < 1.5 + 3.0
     assert exit.timed_out
     assert exit.survivors == ()
-    assert (tmp_path / "output").read_bytes() == b"ready\n"
+    assert (tmp_path / "output").read_bytes().startswith(b"ready\n")
 
 
 @pytest.mark.parametrize("name", ["exit_0", "exit_0_hopping"])
