@@ -403,7 +403,16 @@ def _report(run: _Run) -> Path | None:
             states.make_self_ignoring(folder)
         else:
             folder.mkdir(parents=True, exist_ok=True)
-        written = render.write(run.record, folder, top=run.bench.top, now=time.time(), secrets=run.bench.secrets)
+        own = run.bench.settings.templates
+        written = render.write(
+            run.record,
+            folder,
+            top=run.bench.top,
+            now=time.time(),
+            overrides=run.bench.top / own if own else None,
+            secrets=run.bench.secrets,
+        )
+        run.record = replace(run.record, notes=(*run.record.notes, *written.notes))
         return written.html
     except (OSError, OrxaqError) as error:
         words = f"the report could not be written: {error}"

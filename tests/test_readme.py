@@ -22,7 +22,7 @@ def shown() -> list[str]:
     """The orxaq commands in README's console blocks."""
     blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     lines = [line.removeprefix("$ ").partition("#")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("orxaq ")]
+    return list(dict.fromkeys(line for line in lines if line.startswith("orxaq ")))
 
 
 @pytest.mark.parametrize("line", [line for line in shown() if "demo" not in line and " run " not in line])
