@@ -130,7 +130,7 @@ def make_failures(text: str) -> tuple[MakeFailure, ...]:
     """Every recipe that make said has failed, in order."""
     found = []
     for _, line in _lines_with(text, "make"):
-        match = _shape(_MAKE + r" (?:\*\*\* )?\[(?:[^\]]*:\d+: )?([^\]]+)\] (.+)").fullmatch(line)
+        match = _shape(_MAKE + r" (?:\*\*\* )?\[(?:[^\]]*:\d+: )?(.+)\] (.+)").fullmatch(line)
         failure = match and _failure(match[1], match[2], line)
         if failure:
             found.append(failure)
@@ -139,7 +139,7 @@ def make_failures(text: str) -> tuple[MakeFailure, ...]:
 
 def _failure(target: str, said: str, line: str) -> MakeFailure | None:
     ignored = bool(re.search(r" \([^()]*\)$", said)) and "***" not in line
-    if match := _shape(r"\S+ (\d{1,3})(?: \(\S+\))?").fullmatch(said):  # Error 2, in any language
+    if match := _shape(r"[^\s:]+ (\d{1,3})(?: \(\S+\))?").fullmatch(said):  # Error 2, in any language
         return MakeFailure(target=target, code=int(match[1]), signal_name=None, ignored=ignored, line=line)
     word = _shape(r"(?:: \d+)?(?: \([^()]*\)){0,2}$").sub("", said)  # macOS appends the number
     if word in _SIGNALS:
@@ -196,7 +196,7 @@ _BUSY = "The remote side is overloaded or limits requests; wait, then try again.
 _CURL_TROUBLE = (
     r"(?:Could not resolve (?:host|proxy).*|Failed to connect to \S+ port \d+.*|Couldn't connect to server"
     r"|Connection timed out.*|Operation timed out.*|Recv failure: .*|Send failure: .*|Empty reply from server"
-    r"|(?:Open)?SSL_(?:connect|read|write).*|gnutls_handshake\(\) failed: .*|GnuTLS recv error.*|TLS connect error.*"
+    r"|(?:\S+ )?SSL_(?:connect|read|write):? .*|gnutls_handshake\(\) failed: .*|GnuTLS recv error.*|TLS connect error.*"
     r"|transfer closed with .*|HTTP/2 stream \d+ was not closed cleanly.*|Proxy CONNECT aborted.*"
     r"|Received HTTP code 50[234] from proxy after CONNECT|Failure when receiving data from the peer.*)"
 )
@@ -297,7 +297,7 @@ RULES: tuple[Rule, ...] = (
         id="ssh-closed",
         program="ssh",
         needle="Connection ",
-        pattern=r"Connection (?:closed by|reset by|to) \S+ (?:port \d+|timed out|closed by remote host\.?)",
+        pattern=r"Connection (?:closed|reset) by \S+ port \d+",
         advice=_NETWORK,
         matches=("Connection closed by 192.0.2.1 port 22", "Connection reset by 192.0.2.1 port 22"),
         misses=("Connection closed by the user", "Connection refused"),
@@ -366,9 +366,8 @@ RULES: tuple[Rule, ...] = (
         id="pip-read-timeout",
         program="pip",
         needle="Read timed out.",
-        pattern=r"(?:pip\._vendor\.)?(?:urllib3|requests)\.exceptions\.(?:ReadTimeoutError|ReadTimeout|ConnectionError): HTTPS?ConnectionPool\(host='[^']+', port=\d+\): Read timed out\..*",
+        pattern=r"pip\._vendor\.(?:urllib3|requests)\.exceptions\.(?:ReadTimeoutError|ReadTimeout|ConnectionError): HTTPS?ConnectionPool\(host='[^']+', port=\d+\): Read timed out\..*",
         advice=_NETWORK,
-        before="pip._vendor",
         matches=(
             "pip._vendor.urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool(host='files.example.org', port=443): Read timed out.",
         ),
@@ -599,7 +598,7 @@ RULES: tuple[Rule, ...] = (
         id="rustup",
         program="rustup",
         needle="error: could not download file from ",
-        pattern=r"error: could not download file from 'https://\S+' to '.+'(?:: .*(?:timed out|reset|resolve).*)?",
+        pattern=r"error: could not download file from 'https://\S+' to '.+': .*(?:timed out|reset|resolve).*",
         advice=_NETWORK,
         matches=("error: could not download file from 'https://static.rust-lang.org/dist/channel-rust-stable.toml.sha256' to '/tmp/x': error sending request: operation timed out",),
         misses=("error: could not download file from 'https://static.rust-lang.org/x' to '/tmp/x': permission denied",),
