@@ -301,7 +301,9 @@ class _Unittest:
         if match := page.match(r"Ran (\d+) tests? in [\d.]+s"):
             self._ran, self._ordinal = int(match[1]), page.ordinal
         elif page.ordinal == self._ordinal + 1 and (
-            match := page.match(r"(OK|FAILED|NO TESTS RAN)(?: \(([a-z]+(?: [a-z]+)?=\d+(?:, [a-z]+(?: [a-z]+)?=\d+)*)\))?")
+            match := page.match(
+                r"(OK|FAILED|NO TESTS RAN)(?: \(([a-z]+(?: [a-z]+)?=\d+(?:, [a-z]+(?: [a-z]+)?=\d+)*)\))?"
+            )
         ):
             page.close("unittest", self._counts(match))
 

@@ -91,7 +91,9 @@ def _lines(text: str) -> Iterator[str]:
 
 def _placed(line: str) -> Finding | None:
     """``path:line:column: text`` and ``path:line: text``."""
-    match = _shape(r"((?:[A-Za-z]:[\\/])?[^:]{1,500}):(\d{1,7})(?::(\d{1,7}))?(?:-\d+(?::\d+)?)?: +(\S.*)").fullmatch(line)
+    match = _shape(r"((?:[A-Za-z]:[\\/])?[^:]{1,500}):(\d{1,7})(?::(\d{1,7}))?(?:-\d+(?::\d+)?)?: +(\S.*)").fullmatch(
+        line
+    )
     if not match:
         return None
     path, number, column, said = match.groups()
@@ -126,13 +128,17 @@ def _is_path(path: str, *, marked: bool) -> bool:
 def _read(said: str) -> tuple[str, str, str]:
     """Severity, code and message, the first two empty where the text has none."""
     severity, code = "", ""
-    if match := _shape(r"\[?(fatal error|syntax error|[a-z]+)\]?(?:\[([\w:.-]+)\])?(?::|(?<=\])) +(.*)").fullmatch(said):
+    if match := _shape(r"\[?(fatal error|syntax error|[a-z]+)\]?(?:\[([\w:.-]+)\])?(?::|(?<=\])) +(.*)").fullmatch(
+        said
+    ):
         severity = _SEVERITIES.get(match[1], "")
         if severity:
             code, said = match[2] or "", match[3]
     if not severity and _shape(r"\w*Warning: .*").fullmatch(said):
         return "note", "", said  # Python's own warnings, on their way past
-    if not code and (match := _shape(r"([A-Z]{1,10}\d{2,5}|invalid-syntax)(?::| \[\*\]|(?= )):? *(.*)").fullmatch(said)):
+    if not code and (
+        match := _shape(r"([A-Z]{1,10}\d{2,5}|invalid-syntax)(?::| \[\*\]|(?= )):? *(.*)").fullmatch(said)
+    ):
         code, said = match[1], match[2]
     elif not code and (match := _shape(r"(.*\S) +[\[(]([A-Za-z@][\w@/=+.,-]{1,80})[\])]").fullmatch(said)):
         code, said = _coded(match)
@@ -175,11 +181,19 @@ def _arrowed(line: str, above: str) -> Finding | None:
 _WORDS: tuple[tuple[str, bool | None, str], ...] = (
     ("ruff", True, r"All checks passed!"),
     ("mypy", True, r"Success: no issues found in \d+ source files?"),
-    ("mypy", False, r"Found \d+ errors? in \d+ files? \((?:checked \d+ source files?|errors prevented further checking)\)"),
+    (
+        "mypy",
+        False,
+        r"Found \d+ errors? in \d+ files? \((?:checked \d+ source files?|errors prevented further checking)\)",
+    ),
     ("ruff", None, r"Found \d+ errors? \(\d+ fixed, (\d+) remaining\)\."),
     ("ruff", True, r"Found \d+ errors? \(\d+ fixed\)\."),
     ("ruff", False, r"Found \d+ errors?\."),
-    ("ruff format", False, r"\d+ files? would be reformatted(?:, \d+ files? (?:already formatted|would be left unchanged))?\.?"),
+    (
+        "ruff format",
+        False,
+        r"\d+ files? would be reformatted(?:, \d+ files? (?:already formatted|would be left unchanged))?\.?",
+    ),
     ("ruff format", False, r"[Ww]ould reformat:? \S.*"),
     ("ruff format", True, r"\d+ files? already formatted"),
     ("ruff format", True, r"\d+ files? (?:would be )?left unchanged\.?"),

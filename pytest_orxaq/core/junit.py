@@ -258,7 +258,9 @@ class _Walk:
         """The document ended inside these tests: what became of them is not known."""
         while self._cases:
             case = self._cases.pop()
-            case.failures.append(Failure(phase="", exception="", message=f"Unfinished in the report: {why}", traceback=""))
+            case.failures.append(
+                Failure(phase="", exception="", message=f"Unfinished in the report: {why}", traceback="")
+            )
             self._end_case(replace(case, outcome=TestOutcome.ERROR))
 
     # -- what it means

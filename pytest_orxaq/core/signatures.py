@@ -73,7 +73,13 @@ def _lines_with(text: str, needle: str) -> Iterator[tuple[int, str]]:
 
 # strerror(EEXIST), as glibc has it: git translates the sentence around the path, and this word with it.
 _EXISTS = (
-    *("File exists", "Die Datei existiert bereits", "Datei existiert bereits", "Le fichier existe", "El fichero ya existe"),
+    *(
+        "File exists",
+        "Die Datei existiert bereits",
+        "Datei existiert bereits",
+        "Le fichier existe",
+        "El fichero ya existe",
+    ),
     *("El archivo ya existe", "File già esistente", "Il file esiste", "O ficheiro existe", "Arquivo existe"),
     *("Bestand bestaat al", "Plik istnieje", "Filen existerar", "Soubor již existuje", "Dosya var", "Файл существует"),
     *("ファイルが存在します", "파일이 있습니다", "文件已存在", "檔案已存在"),
@@ -200,7 +206,9 @@ _CURL_TROUBLE = (
     r"|transfer closed with .*|HTTP/2 stream \d+ was not closed cleanly.*|Proxy CONNECT aborted.*"
     r"|Received HTTP code 50[234] from proxy after CONNECT|Failure when receiving data from the peer.*)"
 )
-_NODE_CODES = r"(?:ECONNRESET|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ESOCKETTIMEDOUT|ERR_SOCKET_TIMEOUT|EPIPE|ENETUNREACH|EHOSTUNREACH)"
+_NODE_CODES = (
+    r"(?:ECONNRESET|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ESOCKETTIMEDOUT|ERR_SOCKET_TIMEOUT|EPIPE|ENETUNREACH|EHOSTUNREACH)"
+)
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -326,7 +334,10 @@ RULES: tuple[Rule, ...] = (
         needle="curl: (22) ",
         pattern=r"curl: \(22\) The requested URL returned error: (?:429|50[0234])(?: .*)?",
         advice=_BUSY,
-        matches=("curl: (22) The requested URL returned error: 503 Service Unavailable", "curl: (22) The requested URL returned error: 429"),
+        matches=(
+            "curl: (22) The requested URL returned error: 503 Service Unavailable",
+            "curl: (22) The requested URL returned error: 429",
+        ),
         misses=("curl: (22) The requested URL returned error: 404 Not Found",),
     ),
     Rule(
@@ -371,7 +382,9 @@ RULES: tuple[Rule, ...] = (
         matches=(
             "pip._vendor.urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool(host='files.example.org', port=443): Read timed out.",
         ),
-        misses=("requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='api.example.org', port=443): Read timed out.",),
+        misses=(
+            "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='api.example.org', port=443): Read timed out.",
+        ),
     ),
     Rule(
         id="pip-status",
@@ -411,7 +424,9 @@ RULES: tuple[Rule, ...] = (
         needle="HTTP status server error (",
         pattern=r"(?:[×├╰│─▶> ]*)(?:Caused by: |error: )?HTTP status server error \(50[0234] [^)]*\) for url \(https?://.+\)",
         advice=_BUSY,
-        matches=("  Caused by: HTTP status server error (503 Service Unavailable) for url (https://pypi.org/simple/x/)",),
+        matches=(
+            "  Caused by: HTTP status server error (503 Service Unavailable) for url (https://pypi.org/simple/x/)",
+        ),
         misses=("  Caused by: HTTP status client error (404 Not Found) for url (https://pypi.org/simple/x/)",),
     ),
     Rule(
@@ -446,7 +461,9 @@ RULES: tuple[Rule, ...] = (
         needle="error An unexpected error occurred: ",
         pattern=rf'error An unexpected error occurred: ".*(?:{_NODE_CODES}|Request failed \\"(?:429|50[0234]) [^"]*).*"\.',
         advice=_NETWORK,
-        matches=('error An unexpected error occurred: "https://registry.yarnpkg.com/x: getaddrinfo EAI_AGAIN registry.yarnpkg.com".',),
+        matches=(
+            'error An unexpected error occurred: "https://registry.yarnpkg.com/x: getaddrinfo EAI_AGAIN registry.yarnpkg.com".',
+        ),
         misses=('error An unexpected error occurred: "https://registry.yarnpkg.com/x: Not found".',),
     ),
     Rule(
@@ -455,7 +472,9 @@ RULES: tuple[Rule, ...] = (
         needle="ERR_PNPM_META_FETCH_FAIL",
         pattern=rf".*ERR_PNPM_META_FETCH_FAIL.* GET \S+: .*{_NODE_CODES}.*",
         advice=_NETWORK,
-        matches=("ERR_PNPM_META_FETCH_FAIL  GET https://registry.npmjs.org/x: request to https://registry.npmjs.org/x failed, reason: getaddrinfo EAI_AGAIN registry.npmjs.org",),
+        matches=(
+            "ERR_PNPM_META_FETCH_FAIL  GET https://registry.npmjs.org/x: request to https://registry.npmjs.org/x failed, reason: getaddrinfo EAI_AGAIN registry.npmjs.org",
+        ),
     ),
     Rule(
         id="apt-fetch",
@@ -504,7 +523,9 @@ RULES: tuple[Rule, ...] = (
         needle="spurious network error",
         pattern=r"warning: spurious network error \(0 tries remaining\): .+",
         advice=_NETWORK,
-        matches=("warning: spurious network error (0 tries remaining): [28] Timeout was reached (Connection timed out)",),
+        matches=(
+            "warning: spurious network error (0 tries remaining): [28] Timeout was reached (Connection timed out)",
+        ),
         misses=("warning: spurious network error (2 tries remaining): [28] Timeout was reached",),
     ),
     Rule(
@@ -522,7 +543,9 @@ RULES: tuple[Rule, ...] = (
         pattern=r"(?:go: .*|\S+\.go:\d+:\d+: .*)Get \"https?://[^\"]+\": dial tcp:? .*(?:i/o timeout|connection refused|connection reset by peer"
         r"|no such host|server misbehaving|Temporary failure in name resolution|network is unreachable)",
         advice=_NETWORK,
-        matches=('go: example.org/x@v1.0.0: Get "https://proxy.golang.org/example.org/x/@v/v1.0.0.mod": dial tcp: lookup proxy.golang.org: i/o timeout',),
+        matches=(
+            'go: example.org/x@v1.0.0: Get "https://proxy.golang.org/example.org/x/@v/v1.0.0.mod": dial tcp: lookup proxy.golang.org: i/o timeout',
+        ),
         misses=("    x_test.go:8: dial tcp 127.0.0.1:80: connection refused",),
     ),
     Rule(
@@ -531,8 +554,12 @@ RULES: tuple[Rule, ...] = (
         needle="reading https://",
         pattern=r"go: .*: reading https://\S+: (?:429 Too Many Requests|50[0234] .+)",
         advice=_BUSY,
-        matches=("go: example.org/x@v1.0.0: reading https://proxy.golang.org/example.org/x/@v/v1.0.0.mod: 502 Bad Gateway",),
-        misses=("go: example.org/x@v1.0.0: reading https://proxy.golang.org/example.org/x/@v/v1.0.0.mod: 404 Not Found",),
+        matches=(
+            "go: example.org/x@v1.0.0: reading https://proxy.golang.org/example.org/x/@v/v1.0.0.mod: 502 Bad Gateway",
+        ),
+        misses=(
+            "go: example.org/x@v1.0.0: reading https://proxy.golang.org/example.org/x/@v/v1.0.0.mod: 404 Not Found",
+        ),
     ),
     Rule(
         id="maven-transfer",
@@ -555,8 +582,12 @@ RULES: tuple[Rule, ...] = (
         needle="Could not GET '",
         pattern=r"> Could not GET '\S+'\. (?:Received status code (?:429|50[0234]) from server: .*|.*(?:timed out|Connection reset).*)",
         advice=_NETWORK,
-        matches=("> Could not GET 'https://repo.maven.apache.org/maven2/x.pom'. Received status code 503 from server: Service Unavailable",),
-        misses=("> Could not GET 'https://repo.maven.apache.org/maven2/x.pom'. Received status code 401 from server: Unauthorized",),
+        matches=(
+            "> Could not GET 'https://repo.maven.apache.org/maven2/x.pom'. Received status code 503 from server: Service Unavailable",
+        ),
+        misses=(
+            "> Could not GET 'https://repo.maven.apache.org/maven2/x.pom'. Received status code 401 from server: Unauthorized",
+        ),
     ),
     Rule(
         id="bundler",
@@ -572,8 +603,12 @@ RULES: tuple[Rule, ...] = (
         needle="curl error ",
         pattern=r"(?:.*)curl error (?:6|7|28|35|52|56) while downloading https?://\S+: .+",
         advice=_NETWORK,
-        matches=("curl error 28 while downloading https://repo.packagist.org/packages.json: Operation timed out after 10000 milliseconds",),
-        misses=("curl error 60 while downloading https://repo.packagist.org/packages.json: SSL certificate problem: certificate has expired",),
+        matches=(
+            "curl error 28 while downloading https://repo.packagist.org/packages.json: Operation timed out after 10000 milliseconds",
+        ),
+        misses=(
+            "curl error 60 while downloading https://repo.packagist.org/packages.json: SSL certificate problem: certificate has expired",
+        ),
     ),
     Rule(
         id="conda",
@@ -581,7 +616,9 @@ RULES: tuple[Rule, ...] = (
         needle="CondaHTTPError: HTTP ",
         pattern=r"CondaHTTPError: HTTP (?:000 CONNECTION FAILED|429 .*|50[0234] .*) for url <\S+>",
         advice=_NETWORK,
-        matches=("CondaHTTPError: HTTP 000 CONNECTION FAILED for url <https://repo.anaconda.com/pkgs/main/linux-64/x.conda>",),
+        matches=(
+            "CondaHTTPError: HTTP 000 CONNECTION FAILED for url <https://repo.anaconda.com/pkgs/main/linux-64/x.conda>",
+        ),
         misses=("CondaHTTPError: HTTP 404 NOT FOUND for url <https://repo.anaconda.com/pkgs/main/linux-64/x.conda>",),
     ),
     Rule(
@@ -591,7 +628,9 @@ RULES: tuple[Rule, ...] = (
         pattern=r"urllib\.error\.URLError: <urlopen error \[Errno -3\] Temporary failure in name resolution>",
         advice=_NETWORK,
         before="pre_commit",
-        matches=("pre_commit/store.py\nurllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",),
+        matches=(
+            "pre_commit/store.py\nurllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",
+        ),
         misses=("urllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",),
     ),
     Rule(
@@ -600,7 +639,9 @@ RULES: tuple[Rule, ...] = (
         needle="error: could not download file from ",
         pattern=r"error: could not download file from 'https://\S+' to '.+': .*(?:timed out|reset|resolve).*",
         advice=_NETWORK,
-        matches=("error: could not download file from 'https://static.rust-lang.org/dist/channel-rust-stable.toml.sha256' to '/tmp/x': error sending request: operation timed out",),
+        matches=(
+            "error: could not download file from 'https://static.rust-lang.org/dist/channel-rust-stable.toml.sha256' to '/tmp/x': error sending request: operation timed out",
+        ),
         misses=("error: could not download file from 'https://static.rust-lang.org/x' to '/tmp/x': permission denied",),
     ),
 )
