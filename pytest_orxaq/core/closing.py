@@ -176,8 +176,22 @@ def _total(parts: dict[str, int], *words: str) -> int:
 
 
 _PYTEST_WORDS = frozenset(
-    "passed failed error errors skipped xfailed xpassed deselected warning warnings rerun".split()
-    + ["subtests passed", "subtests failed", "subtests skipped"]
+    [
+        "passed",
+        "failed",
+        "error",
+        "errors",
+        "skipped",
+        "xfailed",
+        "xpassed",
+        "deselected",
+        "warning",
+        "warnings",
+        "rerun",
+        "subtests passed",
+        "subtests failed",
+        "subtests skipped",
+    ]
 )
 _PYTEST_TIME = r"(.+) in \d+(?:\.\d+)?(?:s| seconds)(?: \((?:\d+ days?, )?\d+:\d\d:\d\d\))?"
 

@@ -98,7 +98,7 @@ def _placed(line: str) -> Finding | None:
         return None
     path, number, column, said = match.groups()
     severity, code, message = _read(said)
-    if not _is_path(path, marked=bool(severity or code)) or int(number) == 0 and column is None:
+    if not _is_path(path, marked=bool(severity or code)) or (int(number) == 0 and column is None):
         return None
     return Finding(
         path=path,
@@ -116,10 +116,10 @@ def _is_path(path: str, *, marked: bool) -> bool:
         return False
     name = re.split(r"[\\/]", path)[-1]
     suffix = name.rpartition(".")[2] if "." in name else ""
-    if not (name in _NAMES_WITHOUT_SUFFIX or _shape(r"[A-Za-z][A-Za-z0-9_+-]{0,15}").fullmatch(suffix)):
-        # A script without suffix is believed with a folder before it.
-        if suffix or not marked or "/" not in path or "://" in path:
-            return False
+    known = name in _NAMES_WITHOUT_SUFFIX or _shape(r"[A-Za-z][A-Za-z0-9_+-]{0,15}").fullmatch(suffix)
+    # A script without suffix is believed with a folder before it.
+    if not known and (suffix or not marked or "/" not in path or "://" in path):
+        return False
     if suffix.lower() in _DOMAINS or not _shape(r"[^\s\"'<>|*?()=,;]+").fullmatch(path.replace(" ", "")):
         return False
     return " " not in path or (marked and path[0] not in "[(0123456789")

@@ -101,12 +101,12 @@ def _parse(chunks: Iterable[bytes], walk: "_Walk") -> tuple[JUnitState, str]:
             blank = blank and not chunk.strip()
             if fed > walk.limits.size:
                 raise _RefusedError(JUnitState.REFUSED, f"it is larger than {walk.limits.size} bytes")
-            parser.Parse(chunk, False)  # noqa: FBT003 - a C function that takes no keywords
+            parser.Parse(chunk, False)
             if fed - max(parser.CurrentByteIndex, 0) > walk.limits.token:
                 raise _RefusedError(JUnitState.REFUSED, f"one tag is longer than {walk.limits.token} bytes")
         if blank:
             return JUnitState.EMPTY, "it is empty" if not fed else "there is nothing but blanks in it"
-        parser.Parse(b"", True)  # noqa: FBT003
+        parser.Parse(b"", True)
     except _RefusedError as refused:
         return refused.state, refused.why
     except expat.ExpatError as error:
@@ -241,7 +241,7 @@ class _Walk:
         elif self._tells(tag):
             self._start_text(tag, attributes)
 
-    def end(self, qualified: str) -> None:
+    def end(self, _qualified: str) -> None:
         if self._text is not None and self._depth == self._text_depth:
             self._end_text()
         elif self._cases and self._depth == self._cases[-1].depth:

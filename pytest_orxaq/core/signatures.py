@@ -404,9 +404,11 @@ RULES: tuple[Rule, ...] = (
         # Without the retries above it, the index has answered: there is no such package.
         before="WARNING: Retrying (Retry(total=0, ",
         matches=(
-            "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection broken by "
-            "'NewConnectionError('...: Failed to establish a new connection')': /simple/x/\n"
-            "ERROR: Could not find a version that satisfies the requirement x (from versions: none)",
+            (
+                "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection "
+                "broken by 'NewConnectionError('...: Failed to establish a new connection')': /simple/x/\n"
+                "ERROR: Could not find a version that satisfies the requirement x (from versions: none)"
+            ),
         ),
         misses=("ERROR: Could not find a version that satisfies the requirement x (from versions: none)",),
     ),

@@ -1,0 +1,1 @@
+"""A repository taken through the gate, end to end."""
