@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 
-_LONGEST_LINE = 4000
+_LONGEST_LINE = 1500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,24 +84,23 @@ _EXISTS = (
     *("Bestand bestaat al", "Plik istnieje", "Filen existerar", "Soubor již existuje", "Dosya var", "Файл существует"),
     *("ファイルが存在します", "파일이 있습니다", "文件已存在", "檔案已存在"),
 )
-_LOCK_FILE = r".*['\"„“«‘]?\S.*\.lock['\"”“»’][^:：]{0,80}[:：] ?(?:%s)[.。]?"
-_CONFIG_LOCK = r"(?:error|fatal): could not lock config file .+: File exists"
-_REF_RACE = r"(?:error|fatal): (?:.*: )?cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+"
-_SIBLING = r"Another git process seems to be running in this repository.*"
+_LOCK_FILE = r"\.lock['\"”“»’][^:：]{0,80}[:：] ?(?:%s)[.。]?$" % "|".join(map(re.escape, _EXISTS))
+_CONFIG_LOCK = r"^(?:error|fatal): could not lock config file .+: File exists$"
+_REF_RACE = r"^(?:error|fatal): (?:.*: )?cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+$"
+_SIBLING = r"^Another git process seems to be running in this repository.*"
 
 
 def git_lock_complaint(text: str) -> str:
     """The last line by which git said that a lock file, or another git, is in its way; empty if none."""
     found = (-1, "")
-    lock_file = _LOCK_FILE % "|".join(map(re.escape, _EXISTS))
     for needle, pattern in (
-        (".lock", lock_file),
+        (".lock", _LOCK_FILE),
         ("could not lock config file", _CONFIG_LOCK),
         ("cannot lock ref '", _REF_RACE),
         ("Another git process", _SIBLING),
     ):
         for offset, line in _lines_with(text, needle):
-            if offset > found[0] and _shape(pattern).fullmatch(line):
+            if offset > found[0] and _shape(pattern).search(line):
                 found = (offset, line)
     return found[1]
 
@@ -472,7 +471,7 @@ RULES: tuple[Rule, ...] = (
         id="pnpm",
         program="pnpm",
         needle="ERR_PNPM_META_FETCH_FAIL",
-        pattern=rf".*ERR_PNPM_META_FETCH_FAIL.* GET \S+: .*{_NODE_CODES}.*",
+        pattern=rf".{{0,20}}ERR_PNPM_META_FETCH_FAIL +GET \S+: .*{_NODE_CODES}.*",
         advice=_NETWORK,
         matches=(
             "ERR_PNPM_META_FETCH_FAIL  GET https://registry.npmjs.org/x: request to https://registry.npmjs.org/x failed, reason: getaddrinfo EAI_AGAIN registry.npmjs.org",

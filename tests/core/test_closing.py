@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_orxaq.core.closing import closing_lines
 from pytest_orxaq.model import Counts
