@@ -60,13 +60,13 @@ class _Shell:
 
 def recipe(makefile: str, target: str) -> tuple[str, ...]:
     """The recipe of an explicit rule for *target*, continued lines joined; empty where there is none."""
-    lines = iter(makefile.replace("\\\n", " ").splitlines())
+    lines = re.sub(r"\s*\\\n\s*", " ", makefile).splitlines()
     rule = re.compile(rf"(?:[^\s:#=]+\s+)*{re.escape(target)}(?:\s+[^\s:#=]+)*\s*::?(?![=:])(?P<rest>.*)")
-    for line in lines:
+    for at, line in enumerate(lines):
         found = rule.fullmatch(line) if target in line else None
         if found and not _SETTING.match(found["rest"]):
             inline = found["rest"].partition("#")[0].partition(";")[2].strip()
-            if commands := [command for command in (inline, *_indented(lines)) if command]:
+            if commands := [command for command in (inline, *_indented(lines[at + 1 :])) if command]:
                 return tuple(commands)
     return ()
 
@@ -82,7 +82,7 @@ def masked(makefile: str, target: str) -> str:
     return next((why for line in lines if (why := _masked_line(line, shell))), "")
 
 
-def _indented(lines: Iterator[str]) -> Iterator[str]:
+def _indented(lines: list[str]) -> Iterator[str]:
     for line in lines:
         if line.startswith("\t"):
             yield line.strip()

@@ -159,7 +159,7 @@ def test_one_shell_for_all_lines() -> None:
         ("all test: x\n\ta\n\n# note\n\tb\nother:\n\tc\n", ("a", "b")),
         ("test::\n\ta\n", ("a",)),
         ("test: ; pytest -q\n\tmore\n", ("pytest -q", "more")),
-        ("test:\n\tpytest \\\n\t  -q\n", ("pytest  \t  -q",)),
+        ("test:\n\tpytest \\\n\t  -q\n", ("pytest -q",)),
         ("test: export FOO = a;b\ntest:\n\ta\n", ("a",)),
         ("test: private X := 1; y\n", ()),
         ("test: build\ntest:\n\ta\n", ("a",)),
