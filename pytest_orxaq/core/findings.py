@@ -91,9 +91,9 @@ def _lines(text: str) -> Iterator[str]:
 
 def _placed(line: str) -> Finding | None:
     """``path:line:column: text`` and ``path:line: text``."""
-    match = _shape(r"((?:[A-Za-z]:[\\/])?[^:]{1,500}):(\d{1,7})(?::(\d{1,7}))?(?::\d{1,7}:\d{1,7})?: +(\S.*)").fullmatch(
-        line
-    )
+    match = _shape(
+        r"((?:[A-Za-z]:[\\/])?[^:]{1,500}):(\d{1,7})(?::(\d{1,7}))?(?::\d{1,7}:\d{1,7})?: +(\S.*)"
+    ).fullmatch(line)
     if not match:
         return None
     path, number, column, said = match.groups()

@@ -60,7 +60,7 @@ class _Shell:
 
 def recipe(makefile: str, target: str) -> tuple[str, ...]:
     """The recipe of an explicit rule for *target*, continued lines joined; empty where there is none."""
-    lines = re.sub(r"\s*\\\n\s*", " ", makefile).splitlines()
+    lines = re.sub(r"[ \t]*\\\n[ \t]*", " ", makefile).splitlines()
     rule = re.compile(rf"(?:[^\s:#=]+\s+)*{re.escape(target)}(?:\s+[^\s:#=]+)*\s*::?(?![=:])(?P<rest>.*)")
     for at, line in enumerate(lines):
         found = rule.fullmatch(line) if target in line else None

@@ -193,7 +193,15 @@ def test_closing_words(tool: str, line: str, clean: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["All checks passed", "we say All checks passed!", "Found 3 errors in the log", "3 problems", "12 files", "Success: yes"]
+    "line",
+    [
+        "All checks passed",
+        "we say All checks passed!",
+        "Found 3 errors in the log",
+        "3 problems",
+        "12 files",
+        "Success: yes",
+    ],
 )
 def test_other_words(line: str) -> None:
     """Words that are nearly the same say nothing."""

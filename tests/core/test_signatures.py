@@ -30,7 +30,7 @@ PERMANENT = (
     "E: Unable to locate package x",
     "E: Failed to fetch http://deb.example.org/x.deb  404  Not Found [IP: 192.0.2.1 80]",
     "Error response from daemon: unauthorized: authentication required",
-    "error: failed to select a version for the requirement `x = \"^9\"`",
+    'error: failed to select a version for the requirement `x = "^9"`',
     "No space left on device",
     # words of tests and of other programs
     "E   TimeoutError: timed out",
@@ -45,11 +45,7 @@ PERMANENT = (
 
 @pytest.mark.parametrize(
     ("id", "text"),
-    [
-        pytest.param(rule.id, text, id=f"{rule.id}-{at}")
-        for rule in RULES
-        for at, text in enumerate(rule.matches)
-    ],
+    [pytest.param(rule.id, text, id=f"{rule.id}-{at}") for rule in RULES for at, text in enumerate(rule.matches)],
 )
 def test_examples_that_match(id: str, text: str) -> None:
     """Each example is recognised by its own rule, amid other output, and the whole line is quoted."""
