@@ -133,12 +133,8 @@ def _swallows(separator: str, rest: list[_Piece], shell: _Shell) -> bool:
 
 def _true_to_the_end(rest: list[_Piece]) -> bool:
     """Whether the list that begins here cannot fail."""
-    for piece in rest:
-        if piece.program not in _ALWAYS_TRUE and piece.words[:2] != ("exit", "0"):
-            return False
-        if piece.separator not in {"&&", "||"}:
-            break
-    return bool(rest)
+    end = next(at for at, piece in enumerate(rest) if piece.separator not in {"&&", "||"})
+    return all(piece.program in _ALWAYS_TRUE or piece.words[:2] == ("exit", "0") for piece in rest[: end + 1])
 
 
 def _pieces(command: str) -> list[_Piece]:

@@ -84,7 +84,8 @@ _EXISTS = (
     *("Bestand bestaat al", "Plik istnieje", "Filen existerar", "Soubor již existuje", "Dosya var", "Файл существует"),
     *("ファイルが存在します", "파일이 있습니다", "文件已存在", "檔案已存在"),
 )
-_LOCK_FILE = r"\.lock['\"”“»’][^:：]{0,80}[:：] ?(?:%s)[.。]?$" % "|".join(map(re.escape, _EXISTS))
+_EXISTS_IN_ANY = "|".join(map(re.escape, _EXISTS))
+_LOCK_FILE = rf"\.lock['\"”“»’][^:：]{{0,80}}[:：] ?(?:{_EXISTS_IN_ANY})[.。]?$"
 _CONFIG_LOCK = r"^(?:error|fatal): could not lock config file .+: File exists$"
 _REF_RACE = r"^(?:error|fatal): (?:.*: )?cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+$"
 _SIBLING = r"^Another git process seems to be running in this repository.*"

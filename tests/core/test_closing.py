@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_orxaq.core.closing import closing_lines
@@ -304,6 +304,7 @@ def test_hostile_output_takes_linear_time(text: str) -> None:
     assert time.process_time() - started < 20
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet="= \n\r\x1b[0m1passed in.s,OKRanTtest:()#", max_size=300))
 def test_any_text_is_read(text: str) -> None:
     """No text makes the reader fail, and offsets lie in the text and rise."""

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_orxaq.core.junit import Limits, read
@@ -334,6 +334,7 @@ def _chain(*parts: "list[bytes] | Iterator[bytes]") -> Iterator[bytes]:
 # ---------------------------------------------------------------- any bytes
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read(data: bytes) -> None:
     """No bytes make the reader fail, nor do they after a good beginning; the latter is never a clean pass."""
@@ -353,9 +354,11 @@ def _document(cases: list[tuple[str, str]]) -> bytes:
         case = ET.SubElement(parent, "testcase", name=name)
         if child:
             ET.SubElement(case, child).text = name
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(_CASES, st.data())
 def test_no_prefix_of_a_failure_is_a_pass(cases: list[tuple[str, str]], data: st.DataObject) -> None:
     """However a file with a failure is cut, what is left is not a clean pass; and it shows no test otherwise than the whole."""
@@ -368,6 +371,7 @@ def test_no_prefix_of_a_failure_is_a_pass(cases: list[tuple[str, str]], data: st
     assert complete == list(of(whole).results[: len(complete)])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(_CASES, st.integers(1, 50))
 def test_chunks_do_not_matter(cases: list[tuple[str, str]], size: int) -> None:
     """A file reads the same in whatever pieces it arrives."""
