@@ -3,6 +3,7 @@
 import mmap
 import os
 import sys
+import time
 
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_stall_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stalls are shares of the time since the meter was made, at most all of it; of a pressure now the machine tells."""
     monkeypatch.setattr(resources, "PROC", tmp_path)
     clock = iter([100.0, 110.0])
-    monkeypatch.setattr(resources.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     for name in resources.PRESSURES:
         kernel(tmp_path, **{f"pressure__{name}": PRESSURE.format("1.50", 1_000_000)})
     meter = resources.Meter()

@@ -29,9 +29,9 @@ def alive(mark: str) -> list[int]:
     found = []
     for folder in Path("/proc").iterdir():
         try:
-            if folder.name.isdigit() and mark.encode() in (folder / "cmdline").read_bytes():
-                if "State:\tZ" not in (folder / "status").read_text():
-                    found.append(int(folder.name))
+            bears_it = folder.name.isdigit() and mark.encode() in (folder / "cmdline").read_bytes()
+            if bears_it and "State:\tZ" not in (folder / "status").read_text():
+                found.append(int(folder.name))
         except OSError:
             continue
     return found
@@ -285,8 +285,12 @@ def cripple(folder: Path, monkeypatch: pytest.MonkeyPatch, *changes: tuple[str, 
 
 NO_GROUP = ("    above = _own_group()\n", '    above = ""\n')
 NO_CHILDREN_FILES = ("HAS_CHILDREN_FILES = ", "HAS_CHILDREN_FILES = False and ")
+NO_WAITID = ('hasattr(os, "waitid")', "False")
 NO_ADOPTION = ('sys.platform == "linux" and ctypes', "False and ctypes")
-BROKEN = ("            self.wait(min(left, GATE_CHECK), lifeline=True)", "            raise RuntimeError('out of order')")
+BROKEN = (
+    "            self.wait(min(left, GATE_CHECK), lifeline=True)",
+    "            raise RuntimeError('out of order')",
+)
 
 
 @pytest.mark.parametrize("name", ["exit_0", "no_environment", "re_fork", "tight_re_fork", "stubborn"])
@@ -296,6 +300,25 @@ def test_without_control_group(name: str, mark: str, tmp_path: Path, monkeypatch
     exit = run(name, mark, tmp_path, timeout=1.0)
     assert exit.survivors == ()
     assert alive(mark) == []
+
+
+def test_supervisor_killed_without_control_group(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark alone leads to everybody, too."""
+    cripple(tmp_path, monkeypatch, NO_GROUP)
+    exit = run("kills_supervisor", mark, tmp_path)
+    assert exit.signal == signal.SIGKILL
+    assert exit.survivors == ()
+    assert alive(mark) == []
+
+
+def test_unkillable_are_listed(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is alive after everything we could do is named."""
+    cripple(tmp_path, monkeypatch, NO_GROUP)
+    monkeypatch.setattr(supervisor, "SWEEP", 0.1)
+    monkeypatch.setattr(process, "_kill", lambda _pids: None)
+    exit = run("kills_supervisor", mark, tmp_path)
+    assert {each.pid for each in exit.survivors} == set(alive(mark)) != set()
+    assert all(mark in each.command and each.age >= 0 for each in exit.survivors)
 
 
 @pytest.mark.parametrize("name", ["exit_0", "double_fork", "tight_re_fork"])
@@ -310,7 +333,7 @@ def test_without_children_files(name: str, mark: str, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("name", ["in_group", "stubborn", "stopped", "silent"])
 def test_without_adoption(name: str, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where orphans cannot be adopted, the process group is what is stopped."""
-    cripple(tmp_path, monkeypatch, NO_GROUP, NO_ADOPTION)
+    cripple(tmp_path, monkeypatch, NO_GROUP, NO_ADOPTION, NO_WAITID)
     exit = run(name, mark, tmp_path, timeout=1.0)
     assert exit.timed_out is (name != "silent")
     assert alive(mark) == []
