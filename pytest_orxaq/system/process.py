@@ -284,12 +284,12 @@ class _Attempt:
                 supervisor.kill_group(group)
             _kill(found)
         if group:
-            supervisor.kill_group(group)
             supervisor.remove_group(group)
         return ()
 
     def _marked(self) -> Iterator[int]:
         session = str(self.started.get("leader", "")).encode()
+        members = supervisor.content(f"{self.started.get('group')}/cgroup.procs").split()
         # Within an attempt that carries the same mark, it would name our own parents.
         mark = "" if os.environ.get(MARK_NAME) == self.mark else self.mark
         word = os.fsencode(f"{MARK_NAME}={mark}")
@@ -297,7 +297,11 @@ class _Attempt:
             status = supervisor.stat(pid)
             if pid == os.getpid() or not status or status[0] in b"ZX" or not _is_own(pid):
                 continue
-            if status[3] == session or (mark and word in supervisor.content(f"/proc/{pid}/environ").split(b"\0")):
+            if (
+                status[3] == session
+                or b"%d" % pid in members
+                or (mark and word in supervisor.content(f"/proc/{pid}/environ").split(b"\0"))
+            ):
                 yield pid
 
 
