@@ -80,12 +80,12 @@ def _page(
 ) -> tuple[str, str]:
     """A page, and why the user's own template was not used for it, if so."""
     if overrides is None:
-        return render(report, None), ""
+        return render(report, None, cache), ""
     try:
         return render(report, overrides, cache), ""
     except Exception as error:  # noqa: BLE001 - a template may raise anything, and the report is needed nevertheless
         note = f"A template of yours could not be used, the built-in one was: {_place(error, overrides)}: {brief(str(error))}"
-    return render(replace(report, notes=(note, *report.notes)), None), note
+    return render(replace(report, notes=(note, *report.notes)), None, cache), note
 
 
 def _place(error: Exception, overrides: Path) -> str:
