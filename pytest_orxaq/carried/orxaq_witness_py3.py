@@ -19,7 +19,7 @@ The journal is one JSON array a line: ``[kind, ...]``::
 """
 
 # Paths stay plain text: os does all that is needed, and cheaply.
-# ruff: noqa: PTH
+# ruff: noqa: PTH100, PTH111, PTH112, PTH116, PTH118, PTH119, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -482,16 +482,13 @@ def _failure(report: Any, phase: str) -> dict[str, object]:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = report.longreprtext
     message = str(crash.message) if crash is not None else text
-    exception = _property(report, _EXCEPTION_KEY)
-    if not exception and crash is not None:
-        exception = (re.match(r"[\w.]*", message) or [""])[0]
-    for prefix in (exception + ": ", exception):
-        if exception and message.startswith(prefix):
-            message = message[len(prefix) :]
-            break
+    named = re.match(r"(?:[\w<>]+\.)*(\w+)(?:: |$)", message) if crash is not None else None
+    exception = _property(report, _EXCEPTION_KEY) or (named.group(1) if named else "")
+    if named and named.group(1) == exception:
+        message = message[named.end() :]  # said once is enough
     return {
         "phase": phase,
-        "exception": exception.rpartition(".")[2],
+        "exception": exception,
         "message": _cut(message, _MESSAGE),
         "traceback": _cut(text, _TRACEBACK),
         "sections": [[str(title), _cut(str(body), _SECTION)] for title, body in report.sections[:_SECTIONS]],
