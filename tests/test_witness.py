@@ -326,6 +326,13 @@ def test_collection_errors_are_failures(project: Project) -> None:
     assert len(session.missing) == 2
 
 
+def test_workers_complain_of_a_module_once(project: Project) -> None:
+    """What several workers say of one module, each in other words, is one error."""
+    project.write({"test_a.py": "import os\nraise RuntimeError(os.getpid())\n"})
+    project.run("-n2")
+    assert outcomes(project.session()) == {"test_a.py": "error"}
+
+
 def test_a_skipped_module_counts_as_pytest_counts_it(project: Project) -> None:
     """A module skipped as a whole is one skipped test, as in the closing line, and leaves the session clean."""
     project.write({"test_a.py": PASSING, "test_b.py": "import pytest\npytest.importorskip('no_such_module')\n"})
@@ -664,23 +671,27 @@ TAKE_DESCRIPTOR = """for fd in os.listdir("/proc/self/fd"):
         "shutil.rmtree(os.environ['ORXAQ_ATTEMPT'])",
         TAKE_DESCRIPTOR,
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))",
+        TAKE_DESCRIPTOR
+        + "    [(os.unlink(p), open(p, 'w').close()) for p in glob.glob(os.environ['ORXAQ_ATTEMPT'] + '/*')]",
         "[os.unlink(p) for p in glob.glob(os.environ['ORXAQ_ATTEMPT'] + '/*')]",
         "[open(p, 'w').close() for p in glob.glob(os.environ['ORXAQ_ATTEMPT'] + '/*')]",
     ],
-    ids=["mailbox deleted", "descriptor taken", "disk full", "journal deleted", "journal emptied"],
+    ids=["mailbox deleted", "descriptor taken", "disk full", "both gone", "journal deleted", "journal emptied"],
 )
 def test_no_fault_of_the_mailbox_changes_an_outcome(project: Project, fault: str) -> None:
     """Whatever becomes of the mailbox, pytest ends as it would have; and nothing passes for proven that is not."""
     imports = "import glob, os, resource, shutil, signal\n"
     ignore = "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
     project.write({"test_a.py": f"{imports}def test_it():\n    {ignore}\n    {fault}\ndef test_two(): pass\n"})
+    mended = "import resource\ndef pytest_unconfigure():\n    resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
+    project.write({"conftest.py": mended})  # what measures coverage writes at the very end
     project.run("-p", "no:cacheprovider", "-s")
     assert "2 passed" in project.output, project.output
     assert "Traceback" not in project.output
     assert project.last is not None
     assert project.last.returncode == 0
     sessions, _ = read_sessions(project.mailbox)
-    taken = "dup2" in fault
+    taken = "dup2" in fault and "unlink" not in fault
     assert [testimony.clean(session) for session in sessions] in ([], [taken])
     if taken:
         assert (project.top / "theirs").read_bytes() == b""
