@@ -19,7 +19,6 @@ The journal is one JSON array a line: ``[kind, ...]``::
 """
 
 # Paths stay plain text: os does all that is needed, and cheaply.
-# ruff: noqa: PTH100, PTH111, PTH112, PTH116, PTH118, PTH119, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def exit_0() -> None:
 def no_environment() -> None:
     """A daemon that wears no mark: its environment is empty."""
     if daemonise():
-        os.execve(sys.executable, [sys.executable, "-I", "-S", __file__, "just_linger", sys.argv[2]], {})  # noqa: S606
+        os.execve(sys.executable, [sys.executable, "-I", "-S", __file__, "just_linger", sys.argv[2]], {})
     ready()
     linger()
 
