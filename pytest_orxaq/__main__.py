@@ -1,7 +1,6 @@
 """``python -m pytest_orxaq`` and the console script: the one door for errors."""
 
 import sys
-import traceback
 
 from .errors import OrxaqError
 from .model import ExitCode
@@ -28,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = None
         return ExitCode.FAILED
     except Exception:  # noqa: BLE001 - the last door: anything that gets here is a bug
+        import traceback  # noqa: PLC0415 - costs as much as the whole start-up otherwise
+
         report = "This is a bug in pytest-orxaq. Please report it with the lines above and `orxaq --version`."
         return _say(ExitCode.BUG, f"{traceback.format_exc()}\norxaq: {report}")
 

@@ -1,16 +1,17 @@
 """Take one checkpoint through its attempts, until one of them settles it."""
 
+import os
 import random
-import secrets as tokens
+import threading
 import time
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import inquest, mailbox
+from . import mailbox
 from .audience import Audience
-from .core import diagnosis, environment, redaction, retry, transcript
+from .core import environment, redaction, retry, transcript
 from .model import Attempt, Cause, Checkpoint, Exit, Settings
 from .system import process, resources
 from .system.journal import Journal, Severity, Trace
@@ -85,11 +86,15 @@ def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) 
 
 
 def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float) -> Attempt:
-    box = mailbox.create(bench.folder, f"{checkpoint.name}-{number}", tokens.token_hex(16))
+    threading.Thread(target=_make_ready, daemon=True).start()
+    box = mailbox.create(bench.folder, f"{checkpoint.name}-{number}", os.urandom(16).hex())
     bench.audience.begun(checkpoint, number)
     bench.journal.emit("orxaq.attempt.start", f"{checkpoint.name} #{number}", attributes=_names(checkpoint, number))
     started_at = time.time()
     exit = _run(bench, checkpoint, box)
+    from . import inquest  # noqa: PLC0415 - see _make_ready
+    from .core import diagnosis  # noqa: PLC0415
+
     evidence, symptoms = inquest.hold(
         box, checkpoint, exit, output=box.folder / OUTPUT, top=bench.top, since=started_at
     )
@@ -106,6 +111,15 @@ def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float
     )
     _tell(bench, checkpoint, attempt)
     return redaction.redacted(attempt, bench.secrets)
+
+
+def _make_ready() -> None:
+    """Import what is needed after the command while the command runs; a stored pass never needs it."""
+    from . import inquest  # noqa: PLC0415
+    from .core import diagnosis  # noqa: PLC0415
+    from .report import render  # noqa: PLC0415
+
+    del inquest, diagnosis, render
 
 
 def _run(bench: Bench, checkpoint: Checkpoint, box: mailbox.Mailbox) -> Exit:

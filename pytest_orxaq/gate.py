@@ -6,7 +6,6 @@ after each checkpoint, a pass is filed only if both names agree, and the verdict
 
 import contextlib
 import os
-import secrets as tokens
 import time
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,6 @@ from .audience import Audience
 from .core import environment, redaction, verdicts
 from .errors import OrxaqError, UsageError
 from .model import Attempt, Checkpoint, EvidenceKind, GitState, Outcome, RunRecord, Settings, StoredPass, Verdict
-from .report import render
 from .repository import trees
 from .system import process, resources
 from .system import state as states
@@ -201,7 +199,6 @@ def _begin(
         git=GitState(
             top=str(repository.top),
             commit=repository.commit,
-            subject=trees.subject_of(repository),
             branch=repository.branch,
             dirty=repository.dirty,
         ),
@@ -260,13 +257,22 @@ def _take(
     verdict = verdicts.of_attempts(tried)
     after = _tree(run)
     same = after.value == tree.value
-    outcome = _outcome(checkpoint, verdict, tried[-1].diagnosis.why, lookup, attempts=tried)
+    outcome = _outcome(checkpoint, verdict, _why(tried, verdict), lookup, attempts=tried)
     if verdict is Verdict.PASSED and lookup.key and same:
         with contextlib.suppress(OSError):  # an unwritable store costs time later, nothing else
             passes.keep(run.state, lookup, outcome, run=run.record.id, now=time.time())
     elif verdict is Verdict.PASSED and lookup.key:
         outcome = replace(outcome, key_story=(*outcome.key_story, "not stored: the work tree changed while it ran"))
     return outcome, after
+
+
+def _why(tried: tuple[Attempt, ...], verdict: Verdict) -> str:
+    last = tried[-1].diagnosis.why
+    if verdict is not Verdict.FLAKY:
+        return last
+    if len(tried) > 1:
+        return f"passed at attempt {len(tried)}; before, {tried[-2].diagnosis.why}"
+    return f"{last}, but {len(tried[-1].evidence.recovered)} of them only when run again"
 
 
 def _outcome(
@@ -382,19 +388,32 @@ def _with_context(run: _Run) -> RunRecord:
     if before is not None and before.git.commit:
         changed = trees.changes_between(run.repository, before.git.commit)
         git = replace(git, last_pass=before.git.commit, changed=changed)
+    git = replace(git, subject=trees.subject_of(run.repository))
     machine = resources.machine(run.bench.top)
     return redaction.redacted(replace(run.record, git=git, machine=machine), run.bench.secrets)
 
 
 def _report(run: _Run) -> Path | None:
     """Where the report was written, or None with a note in the record."""
+    from .report import render  # noqa: PLC0415 - jinja2 and junitparser cost a stored pass half its time
+
     folder = run.request.report_dir or run.bench.top / REPORTS
     try:
         if run.request.report_dir is None:
             states.make_self_ignoring(folder)
         else:
             folder.mkdir(parents=True, exist_ok=True)
-        written = render.write(run.record, folder, top=run.bench.top, now=time.time(), secrets=run.bench.secrets)
+        own = run.bench.settings.templates
+        written = render.write(
+            run.record,
+            folder,
+            top=run.bench.top,
+            now=time.time(),
+            overrides=run.bench.top / own if own else None,
+            cache=run.state.common,
+            secrets=run.bench.secrets,
+        )
+        run.record = replace(run.record, notes=(*run.record.notes, *written.notes))
         return written.html
     except (OSError, OrxaqError) as error:
         words = f"the report could not be written: {error}"
@@ -425,4 +444,4 @@ def _parameters(request: Request, settings: Settings) -> tuple[tuple[str, str], 
 
 def _run_id(now: float) -> str:
     """An id that sorts by time and does not repeat."""
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + tokens.token_hex(3)
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + os.urandom(3).hex()

@@ -46,6 +46,7 @@ class Settings:
     first_delay: float = 1.0  # before the first retry; doubles, full jitter
     longest_delay: float = 30.0
     origin: str = "defaults"  # the file that was read
+    templates: str = ""  # a folder, relative to the top, with report templates of the user's own
 
 
 # ---------------------------------------------------------------- exit

@@ -89,12 +89,12 @@ class Project:
         self.git("add", "-A")
         self.git("commit", "-qm", message, "--allow-empty")
 
-    def run(self, *command: str, check: bool = False, cwd: Path | None = None, **environment: str) -> Ran:
+    def run(self, *command: str, check: bool = False, environment: Mapping[str, str] | None = None) -> Ran:
         """Run a command here, with its output captured."""
         done = subprocess.run(
             command,
-            cwd=cwd or self.top,
-            env={**os.environ, **environment},
+            cwd=self.top,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=BOUND,
@@ -104,13 +104,13 @@ class Project:
         assert not check or ran.code == 0, ran.err
         return ran
 
-    def orxaq(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Ran:
+    def orxaq(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Ran:
         """Run ``orxaq`` here."""
-        return self.run(sys.executable, "-m", "pytest_orxaq", *arguments, cwd=cwd, **environment)
+        return self.run(sys.executable, "-m", "pytest_orxaq", *arguments, environment=environment)
 
-    def gate(self, *arguments: str, **environment: str) -> Ran:
+    def gate(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Ran:
         """Run the gate here; its record is read from stdout."""
-        return self.orxaq("gate", "--format", "json", *arguments, **environment)
+        return self.orxaq("gate", "--format", "json", *arguments, environment=environment)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ RECIPES = {
         "killed",
     ),
     "failure not repeated": (f"{PYTEST} || {PYTEST} -k fine", FAILING + PASSING, "tests failed"),
-    "a green run after a red one": (f"{PYTEST} test_it.py; {PYTEST} test_other.py", FAILING, "tests failed"),
+    "a green run after a red one": (f"{PYTEST} test_it.py; {PYTEST} other.py", FAILING, "tests failed"),
     "a line that looks like pytest's": ("echo '===== 3 failed in 0.12s ====='", PASSING, "tests failed"),
     "a worker's internal error": (
         f"{PYTEST} -n1 -p xdist",
@@ -65,7 +65,7 @@ def test_recipe(project: Callable[..., Any], recipe: str, tests: str, cause: str
         {
             "Makefile": makefile(recipe),
             "test_it.py": tests,
-            "test_other.py": PASSING.replace("fine", "other"),
+            "other.py": PASSING.replace("fine", "other"),
             "orxaq.toml": 'first-delay = "0.05s"\n',
         }
     )
@@ -139,7 +139,7 @@ def test_lint(project: Callable[..., Any], text: str, files: dict[str, str], cau
 def test_inherited_environment(project: Callable[..., Any], environment: dict[str, str]) -> None:
     """make's and pytest's own variables do not reach a checkpoint."""
     here = project({"Makefile": makefile(PYTEST), "test_it.py": FAILING, "evil.mk": "override SHELL := /bin/true\n"})
-    ran = here.gate("test", **environment)
+    ran = here.gate("test", environment=environment)
     assert ran.cause() == "tests failed", ran.err
 
 

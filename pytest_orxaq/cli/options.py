@@ -13,7 +13,7 @@ class Duration(click.ParamType[float]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds; click's usage error for anything else."""
         try:
-            return durations.parse(str(value))
+            return durations.parse(float(str(value)) if str(value).replace(".", "", 1).isdigit() else value)
         except ValueError as error:
             self.fail(f"{error}", param, ctx)
 

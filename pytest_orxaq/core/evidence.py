@@ -42,7 +42,8 @@ def weigh(
         counts=counts,
         failures=still_failing + _filed_failures(read, still_failing, recovered),
         recovered=recovered,
-        running=tuple(test for session in own if session.closed_at is None for test in session.running),
+        # Also of a session that was interrupted and could still close: what ran then is what hung.
+        running=tuple(test for session in own for test in session.running),
         contradictions=(*_session_doubts(own), *_junit_doubts(junit), *_closing_doubts(unexplained, strength)),
         findings=findings,
         closing=unexplained if strength > Strength.CLOSING_LINE else closing,

@@ -41,7 +41,8 @@ def frames(traceback: str) -> tuple[Frame, ...]:
     for line in traceback.splitlines():
         if len(line) > _LONGEST_LINE:
             continue
-        if match := _PYTHON.match(line) or _PYTEST.match(line):
+        quoted = line.startswith("E ")  # pytest's mark for the message
+        if match := _PYTHON.match(line) or (None if quoted else _PYTEST.match(line)):
             groups = match.groupdict()
             if groups.get("error") and groups["function"]:
                 continue

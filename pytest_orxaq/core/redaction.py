@@ -1,6 +1,7 @@
 """Take secrets out of text and of records, before any renderer or log sees them."""
 
 import base64
+import json
 import re
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,7 @@ def secrets_of(environment: Mapping[str, str]) -> Secrets:
             found.update(_pieces(value))
         for match in _USERINFO.finditer(value):
             found.update(_pieces(match[1]))
-    spelled = {spelling for value in found for spelling in _spellings(value) if spelling not in MARK}
+    spelled = {spelling for value in found if value not in MARK for spelling in _spellings(value)}
     return Secrets(values=tuple(sorted(spelled, key=lambda value: (-len(value), value))))
 
 
@@ -51,10 +52,15 @@ def _spellings(value: str) -> Iterator[str]:
     """The value as it is, as repr and JSON write it, in an address, and inside base64 at each of the three alignments."""
     yield value
     yield repr(value)[1:-1]
-    yield value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield json.dumps(value)[1:-1]
     raw = value.encode("utf-8", "surrogatepass")
     for safe in (b"", b"/", b"-._~", b"/-._~"):
         yield "".join(chr(b) if (chr(b).isalnum() and b < 0x80) or b in b"-._~" + safe else f"%{b:02X}" for b in raw)
+    # As forms send it, with a plus for a blank.
+    yield "".join(
+        chr(b) if (chr(b).isalnum() and b < 0x80) or b in b"-._~" else "+" if b == 0x20 else f"%{b:02X}" for b in raw
+    )
     for offset in range(3):
         # The characters that share bits with the neighbours differ from place to place; what lies between is fixed.
         first = (0, 2, 3)[offset]

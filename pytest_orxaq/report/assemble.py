@@ -11,8 +11,9 @@ from ..model import Attempt, Counts, Outcome, RunRecord, StoredPass, Strength
 from .failures import Failures
 from .source import Sources
 from .state import git_facts, git_paths, machine_facts, resource_facts
+from .tone import Tone
 from .verdicts import TONES, finished, headline, steps
-from .view import AttemptView, CheckpointView, Fact, FindingView, Report, Tone
+from .view import AttemptView, CheckpointView, Fact, FindingView, Report
 from .words import ago, brief, count, counts, ending, moment, number, seconds, shell, shortened, size
 
 

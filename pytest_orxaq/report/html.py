@@ -14,9 +14,9 @@ from .templates import environment, packaged
 from .view import Report
 
 
-def render(report: Report, overrides: Path | None = None) -> str:
+def render(report: Report, overrides: Path | None = None, cache: Path | None = None) -> str:
     """The page."""
-    jinja = environment(overrides, finalize=_shown)
+    jinja = environment(overrides, finalize=_shown, cache=cache)
     jinja.filters.update(ansi=_ansi, traceback=_traceback)
     sheet = _sheet(overrides)
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()

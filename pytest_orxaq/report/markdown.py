@@ -29,9 +29,9 @@ _LEVELS = (
 )
 
 
-def render(report: Report, overrides: Path | None = None, *, budget: int = BUDGET) -> str:
+def render(report: Report, overrides: Path | None = None, cache: Path | None = None, *, budget: int = BUDGET) -> str:
     """The most that fits into `budget` bytes of UTF-8."""
-    jinja = environment(overrides, finalize=_shown)
+    jinja = environment(overrides, finalize=_shown, cache=cache)
     jinja.filters.update(code=_code, block=_block, source=_source)
     template = jinja.get_template("report.md")
     text = ""

@@ -40,13 +40,14 @@ def write(
     top: Path,
     now: float,
     overrides: Path | None = None,
+    cache: Path | None = None,
     secrets: Secrets = NONE,
 ) -> Written:
     """Write all reports on a run; `overrides` is a folder with templates of the user's own."""
     record = redacted(record, secrets)
     report = assemble(record, top=top, now=now, secrets=secrets)
-    page, page_note = _page(html_page.render, report, overrides)
-    summary, summary_note = _page(markdown_page.render, report, overrides)
+    page, page_note = _page(html_page.render, report, overrides, cache)
+    summary, summary_note = _page(markdown_page.render, report, overrides, cache)
     written = Written(
         html=directory / "report.html",
         markdown=directory / "report.md",
@@ -71,15 +72,20 @@ def html(report: Report) -> str:
     return html_page.render(report)
 
 
-def _page(render: Callable[[Report, Path | None], str], report: Report, overrides: Path | None) -> tuple[str, str]:
+def _page(
+    render: Callable[[Report, Path | None, Path | None], str],
+    report: Report,
+    overrides: Path | None,
+    cache: Path | None,
+) -> tuple[str, str]:
     """A page, and why the user's own template was not used for it, if so."""
     if overrides is None:
-        return render(report, None), ""
+        return render(report, None, cache), ""
     try:
-        return render(report, overrides), ""
+        return render(report, overrides, cache), ""
     except Exception as error:  # noqa: BLE001 - a template may raise anything, and the report is needed nevertheless
         note = f"A template of yours could not be used, the built-in one was: {_place(error, overrides)}: {brief(str(error))}"
-    return render(replace(report, notes=(note, *report.notes)), None), note
+    return render(replace(report, notes=(note, *report.notes)), None, cache), note
 
 
 def _place(error: Exception, overrides: Path) -> str:

@@ -1,7 +1,8 @@
 """The state of repository, machine and command as facts."""
 
 from ..model import Exit, GitState, Machine
-from .view import Fact, Listed, Tone
+from .tone import Tone
+from .view import Fact, Listed
 from .words import brief, count, number, percent, seconds, size
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 
 from .words import count, number
 
@@ -16,8 +16,11 @@ def packaged() -> Path:
     return inside if inside.is_dir() else package.parent / "templates"
 
 
-def environment(overrides: Path | None, *, finalize: Callable[[Any], Any]) -> Environment:
-    """A Jinja environment that escapes everything; `finalize` sees every value before it is shown."""
+def environment(overrides: Path | None, *, finalize: Callable[[Any], Any], cache: Path | None = None) -> Environment:
+    """A Jinja environment that escapes everything; `finalize` sees every value before it is shown.
+
+    `cache` is a folder, private to the user, that keeps compiled templates: compiling takes longer than rendering.
+    """
     folders = [folder for folder in (overrides, packaged()) if folder is not None]
     made = Environment(
         autoescape=True,
@@ -27,6 +30,7 @@ def environment(overrides: Path | None, *, finalize: Callable[[Any], Any]) -> En
         keep_trailing_newline=True,
         finalize=finalize,
         loader=FileSystemLoader(folders),
+        bytecode_cache=FileSystemBytecodeCache(str(cache)) if cache is not None else None,
     )
     made.globals.update(count=count, number=number)
     return made

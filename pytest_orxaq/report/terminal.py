@@ -6,8 +6,8 @@ from ..core.escaping import plain
 from ..core.frames import foreign, frames
 from ..core.grouping import leading, meaningful_line
 from ..model import Attempt, Outcome, RunRecord, TestResult
+from .tone import Tone
 from .verdicts import TONES, finished, headline, steps
-from .view import Tone
 from .words import brief, count, seconds, shell
 
 

@@ -1,7 +1,7 @@
 """The verdict of a run in one sentence, and what to do about it."""
 
 from ..model import Attempt, Cause, Outcome, RunRecord, Verdict
-from .view import Step, Tone
+from .tone import Step, Tone
 from .words import brief, count, listing, seconds, shell
 
 

@@ -4,24 +4,8 @@ All text here is untrusted and as it was: making it harmless is the business of 
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-
-class Tone(StrEnum):
-    """How a reader should feel about something; never the only sign of it."""
-
-    GOOD = "good"
-    WARN = "warn"
-    BAD = "bad"
-    QUIET = "quiet"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """Something to do, in words or as a command."""
-
-    text: str
-    command: str = ""
+from .tone import Step, Tone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

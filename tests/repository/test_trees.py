@@ -258,7 +258,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "untracked": write("new", ""),
     "untracked with an odd name": write('"odd\n\\ \r', ""),
     "untracked link": lambda top: (top / "new").symlink_to("a.txt"),
-    "untracked program": lambda top: ((top / "new").write_text(""), (top / "new").chmod(0o755)),
+    "untracked program": lambda top: (top / "new").touch(0o755),
     "deleted": lambda top: (top / "a.txt").unlink(),
     "mode": lambda top: (top / "a.txt").chmod(0o755),
     "link": relink,
