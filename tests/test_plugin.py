@@ -29,7 +29,7 @@ def run(
         environment = offer(mailbox, environment, carried=CARRIED)
     if not carried:
         environment["PYTHONPATH"] = str(ROOT)
-    command = [sys.executable, "-m", "pytest", "-p", "pytest_orxaq.plugin", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "orxaq", *arguments]
     return subprocess.run(
         command,
         cwd=top,
