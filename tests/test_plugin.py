@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import pytest_orxaq
+
 from pytest_orxaq.core import testimony
 from pytest_orxaq.mailbox import Mailbox, create, offer, read_sessions
 
 
-ROOT = Path(__file__).parents[1]
-CARRIED = ROOT / "pytest_orxaq" / "carried"
+PACKAGE = Path(pytest_orxaq.__file__).parent
+ROOT = PACKAGE.parent
+CARRIED = PACKAGE / "carried"
 HEAVY = ("jinja2", "git", "junitparser", "psutil", "rich", "click")
 
 
