@@ -113,7 +113,8 @@ def fetch(project: Project, room: Path) -> Path:
         packed.extractall(room / project.name, filter="data")
     (top,) = (room / project.name).iterdir()
     python = environment(room / f"{project.name}-env", *project.needs, str(top))
-    (top / "Makefile").write_text(f".PHONY: test\ntest:\n\t{python} {project.tests}\n")
+    # The name that make prefers: some projects bring a makefile of their own.
+    (top / "GNUmakefile").write_text(f".PHONY: test\ntest:\n\t{python} {project.tests}\n")
     for arguments in (
         ("init", "-q"),
         ("add", "-A"),

@@ -444,4 +444,4 @@ def _parameters(request: Request, settings: Settings) -> tuple[tuple[str, str], 
 
 def _run_id(now: float) -> str:
     """An id that sorts by time and does not repeat."""
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + os.urandom(3).hex()
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now % 1 * 1e6):06d}Z-{os.urandom(3).hex()}"

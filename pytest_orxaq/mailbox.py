@@ -127,10 +127,10 @@ def _read_journal(mailbox: Mailbox, name: str, left: int) -> tuple[Session, int]
             session = testimony.read(lines, name=name, nonce=mailbox.nonce)
     except OSError as error:
         return Session(name=name, damage=f"it cannot be read: {error.strerror or error}"), 0
-    damage = session.damage or lines.damage
+    damage = lines.damage or session.damage
     if not damage and not name.startswith(f"tests-{session.pid}-"):
         damage = "it is not of the process that its name says"
-    if damage and not session.damage:
+    if damage:
         session = replace(session, damage=damage, closed_at=None, exit_status=None)
     return session, lines.size
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import pytest_orxaq
 
-PACKAGE = Path(__file__).parent.parent / "pytest_orxaq"
+
+PACKAGE = Path(pytest_orxaq.__file__).parent
 
 # Imports go down only. Modules of one floor may import each other, except inside core/ and inside system/.
 FLOORS = (

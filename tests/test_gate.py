@@ -365,7 +365,7 @@ def test_checkpoints_as_test_items(project: Callable[..., Any]) -> None:
         "-m",
         "pytest",
         "-p",
-        "pytest_orxaq.plugin" if _installed() is False else "orxaq",
+        "orxaq",
         "--orxaq-gate",
         "-p",
         "no:cacheprovider",
@@ -379,7 +379,7 @@ def test_checkpoints_as_test_items(project: Callable[..., Any]) -> None:
         "-m",
         "pytest",
         "-p",
-        "pytest_orxaq.plugin" if _installed() is False else "orxaq",
+        "orxaq",
         "--orxaq-gate",
         "-p",
         "no:cacheprovider",
@@ -387,12 +387,6 @@ def test_checkpoints_as_test_items(project: Callable[..., Any]) -> None:
         "test",
     )
     assert "1 passed, 1 deselected" in only.out
-
-
-def _installed() -> bool:
-    from importlib.metadata import entry_points
-
-    return any(entry.name == "orxaq" for entry in entry_points(group="pytest11"))
 
 
 def test_secrets_stay_out_of_the_report(project: Callable[..., Any]) -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+import pytest_orxaq
+
 from pytest_orxaq.core import testimony
 from pytest_orxaq.mailbox import Mailbox, create, offer, read_sessions
 from pytest_orxaq.model import Session, TestOutcome, TestResult
 
 
-PACKAGE = Path(__file__).parents[1] / "pytest_orxaq"
+PACKAGE = Path(pytest_orxaq.__file__).parent
 CARRIED = PACKAGE / "carried"
 LONGEST = 120  # seconds, after which a run hangs
 PASSING = "def test_one(): pass\ndef test_two(): pass\n"
@@ -152,6 +154,8 @@ def test_every_outcome_is_told(project: Project) -> None:
 
 OUTCOMES = """
 import pytest
+
+import pytest_orxaq
 @pytest.fixture
 def bad_setup(): raise OSError("setup")
 @pytest.fixture
@@ -236,7 +240,7 @@ def test_strange_ids_come_through(project: Project) -> None:
             "test_a.py": f"import pytest\n@pytest.mark.parametrize('x', range(6), ids={ids!a})\ndef test_it(x): pass\n",
         }
     )
-    project.run("-q", "-p", "no:cacheprovider")  # pytest's own cache cannot write half a surrogate
+    project.run("-q", "-p", "no:cacheprovider")  # which half a surrogate would crash
     session = project.session()
     assert testimony.clean(session)
     assert session.collected == 6
@@ -289,7 +293,7 @@ def test_an_exit_with_code_0_in_mid_run_proves_nothing(project: Project) -> None
     session = project.session()
     assert session.exit_status == 0
     assert session.missing == ("test_a.py::test_one", "test_a.py::test_two")
-    assert session.running == ()
+    assert session.running == ("test_a.py::test_one",)
     assert not testimony.clean(session)
 
 
@@ -324,6 +328,13 @@ def test_collection_errors_are_failures(project: Project) -> None:
     assert result.failures[0].phase == "collect"
     assert "no_such_module" in result.failures[0].traceback
     assert len(session.missing) == 2
+
+
+def test_workers_complain_of_a_module_once(project: Project) -> None:
+    """What several workers say of one module, each in other words, is one error."""
+    project.write({"test_a.py": "import os\nraise RuntimeError(os.getpid())\n"})
+    project.run("-n2")
+    assert outcomes(project.session()) == {"test_a.py": "error"}
 
 
 def test_a_skipped_module_counts_as_pytest_counts_it(project: Project) -> None:
@@ -652,32 +663,39 @@ def test_our_junit_changes_no_outcome(project: Project) -> None:
 # ------------------------------------------------------------------ faults
 
 
+TAKE_DESCRIPTOR = """for fd in os.listdir("/proc/self/fd"):
+        if "tests-" in os.path.basename(os.path.realpath("/proc/self/fd/" + fd)):
+            os.dup2(os.open("theirs", os.O_CREAT | os.O_RDWR), int(fd))
+"""
+
+
 @pytest.mark.parametrize(
     "fault",
     [
         "shutil.rmtree(os.environ['ORXAQ_ATTEMPT'])",
-        (
-            "[os.dup2(os.open('theirs', os.O_CREAT | os.O_RDWR), int(fd)) for fd in os.listdir('/proc/self/fd')"
-            " if 'tests-' in os.path.basename(os.path.realpath('/proc/self/fd/' + fd))]"
-        ),
+        TAKE_DESCRIPTOR,
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))",
+        TAKE_DESCRIPTOR
+        + "    [(os.unlink(p), open(p, 'w').close()) for p in glob.glob(os.environ['ORXAQ_ATTEMPT'] + '/*')]",
         "[os.unlink(p) for p in glob.glob(os.environ['ORXAQ_ATTEMPT'] + '/*')]",
         "[open(p, 'w').close() for p in glob.glob(os.environ['ORXAQ_ATTEMPT'] + '/*')]",
     ],
-    ids=["mailbox deleted", "descriptor taken", "disk full", "journal deleted", "journal emptied"],
+    ids=["mailbox deleted", "descriptor taken", "disk full", "both gone", "journal deleted", "journal emptied"],
 )
 def test_no_fault_of_the_mailbox_changes_an_outcome(project: Project, fault: str) -> None:
     """Whatever becomes of the mailbox, pytest ends as it would have; and nothing passes for proven that is not."""
     imports = "import glob, os, resource, shutil, signal\n"
     ignore = "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
     project.write({"test_a.py": f"{imports}def test_it():\n    {ignore}\n    {fault}\ndef test_two(): pass\n"})
+    mended = "import resource\ndef pytest_unconfigure():\n    resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
+    project.write({"conftest.py": mended})  # what measures coverage writes at the very end
     project.run("-p", "no:cacheprovider", "-s")
     assert "2 passed" in project.output, project.output
     assert "Traceback" not in project.output
     assert project.last is not None
     assert project.last.returncode == 0
     sessions, _ = read_sessions(project.mailbox)
-    taken = "dup2" in fault
+    taken = "dup2" in fault and "unlink" not in fault
     assert [testimony.clean(session) for session in sessions] in ([], [taken])
     if taken:
         assert (project.top / "theirs").read_bytes() == b""
@@ -732,7 +750,9 @@ def test_where_the_witness_cannot_be_it_harms_nobody(
     """A pytest that the witness does not reach runs as ever, and leaves nothing."""
     project.write({"test_a.py": PASSING})
     project.python = (sys.executable, *flags)
-    assert project.command([*project.python, "-m", "pytest", *arguments], **variables) == 0, project.output
+    # Where the package is installed beside pytest, its plugin would send for the witness in another way.
+    without = ("-p", "no:orxaq", *arguments)
+    assert project.command([*project.python, "-m", "pytest", *without], **variables) == 0, project.output
     assert list(project.mailbox.folder.iterdir()) == []
 
 

@@ -18,10 +18,13 @@ The journal is one JSON array a line: ``[kind, ...]``::
     ["finish", {...}]                       the session closed; always last
 """
 
+# Paths stay plain text: os does all that is needed, and cheaply.
+
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -45,7 +48,7 @@ _MESSAGE = 8 * 1024
 _PARAMETER = 200
 _PARAMETERS = 50
 _NAMED = 50  # ids in the closing line
-_COPIED = 256 * 1024 * 1024
+_COPIED = 256  # MiB of a JUnit file
 _VOLATILE = {"PYTEST_CURRENT_TEST", "_", "SHLVL", "PWD", "OLDPWD"}
 _FINAL = ("passed", "failed", "skipped")
 _ACTIVE = "_orxaq_witness_active"  # on sys: pytester forgets modules, and there may be two copies of this one
@@ -77,21 +80,23 @@ def _is_nested() -> bool:
 
 
 class _Journal:
-    """One process's file in the mailbox, written a line at a time."""
+    """One process's file in the mailbox, written a line at a time; closed, it swallows every line."""
 
-    def __init__(self, folder: str) -> None:
-        self._pid = os.getpid()
-        self.stem = f"{self._pid}-{os.urandom(4).hex()}"
-        self._path = os.path.join(folder, "tests-" + self.stem + ".jsonl")
-        self._flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    def __init__(self) -> None:
         self._fd = -1
+        self._pid = os.getpid()
+        self._path = ""
+        self._flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
         self._identity = (-1, -1)
+        self.stem = f"{self._pid}-{os.urandom(4).hex()}"
         self.lines = 0
-        try:
+
+    def open(self, folder: str) -> None:
+        """Make the file; where that fails, stay closed."""
+        self._path = os.path.join(folder, "tests-" + self.stem + ".jsonl")
+        with contextlib.suppress(OSError):
             self._fd = os.open(self._path, self._flags | os.O_CREAT | os.O_EXCL, 0o600)
             self._identity = self._identify()
-        except OSError:
-            self.close()
 
     def write(self, *record: object) -> None:
         """Append one line; after an error, nothing more."""
@@ -111,26 +116,23 @@ class _Journal:
 
     def close(self) -> None:
         """Write no more."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0 and os.getpid() == self._pid:
-            try:
-                if self._identify(fd) == self._identity:
-                    os.close(fd)
-            except OSError:
-                pass
+        if os.getpid() == self._pid and self._fd >= 0 and self._identify() == self._identity:
+            os.close(self._fd)
+        self._fd = -1
 
-    def _identify(self, fd: int | None = None) -> tuple[int, int]:
+    def _identify(self) -> tuple[int, int]:
         try:
-            status = os.fstat(self._fd if fd is None else fd)
+            status = os.fstat(self._fd)
         except OSError:
             return (-1, -1)
         return (status.st_dev, status.st_ino)
 
     def _reopen(self) -> None:
         self._fd = os.open(self._path, self._flags)
-        if self._identify() != self._identity:
+        if self._identify() != self._identity:  # this is somebody else's file
             os.close(self._fd)
-            raise OSError("the journal was replaced")
+            self._fd = -1
+            raise OSError
 
 
 class _Annotator:
@@ -141,14 +143,12 @@ class _Annotator:
         outcome = yield
         if call.excinfo is None:
             return
-        try:
+        with contextlib.suppress(Exception):  # details of a failure are not worth another one
             report = outcome.get_result()
             if report.failed:
                 # Text only: a report with anything that execnet cannot carry kills an xdist worker (xdist#1017).
                 report.user_properties.append((_EXCEPTION_KEY, str(call.excinfo.typename)))
                 report.user_properties.append((_PARAMETERS_KEY, json.dumps(_parameters(item))))
-        except Exception:  # noqa: BLE001, S110  # details of a failure are not worth another one
-            pass
 
 
 class _Bystander:
@@ -156,7 +156,8 @@ class _Bystander:
 
     def __init__(self, config: pytest.Config, folder: str) -> None:
         self._config = config
-        self._journal = _Journal(folder)
+        self._journal = _Journal()
+        self._journal.open(folder)
         self._journal.write(
             "session", {"nonce": _nonce(), "pid": os.getpid(), "nested": True, "opened_at": _opened_at()}
         )
@@ -164,14 +165,12 @@ class _Bystander:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
         yield
-        try:
+        with contextlib.suppress(Exception):
             reporter = self._config.pluginmanager.get_plugin("terminalreporter")
             stats = reporter.stats if reporter is not None else {}
             counts = {name: len(stats.get(name, ())) for name in ("passed", "failed", "skipped", "xfailed", "xpassed")}
             counts["errors"] = len(stats.get("error", ()))
             self._journal.write("finish", _closing(session, self._journal, counts))
-        except Exception:  # noqa: BLE001, S110
-            pass
 
     def pytest_unconfigure(self) -> None:
         self._journal.close()
@@ -183,7 +182,7 @@ class _Witness(_Annotator):
     def __init__(self, config: pytest.Config, folder: str) -> None:
         self._config = config
         self._folder = folder
-        self._journal: _Journal | None = None
+        self._journal = _Journal()
         self._junit = _JUnit(config, folder)
         self._expected: dict[str, int] | None = None
         self._reports: dict[str, list[Any]] = {}  # of tests whose end is not known yet
@@ -200,11 +199,8 @@ class _Witness(_Annotator):
         try:
             action(*arguments)
         except Exception as error:  # noqa: BLE001
-            try:
-                if self._journal is not None:
-                    self._journal.write("trouble", _cut(f"{type(error).__name__}: {error}", _MESSAGE))
-            except Exception:  # noqa: BLE001, S110
-                pass
+            with contextlib.suppress(Exception):
+                self._journal.write("trouble", _cut(f"{type(error).__name__}: {error}", _MESSAGE))
 
     # -------------------------------------------------------------- the session
 
@@ -214,7 +210,7 @@ class _Witness(_Annotator):
 
     def _open(self) -> None:
         # Not at configure: --help and --version come that far, and have no session to close.
-        self._journal = _Journal(self._folder)
+        self._journal.open(self._folder)
         self._journal.write("session", self._header())
         self._junit.settle(self._journal.stem)
 
@@ -238,7 +234,10 @@ class _Witness(_Annotator):
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if not self._config.pluginmanager.has_plugin("dsession"):
-            self._safely(self._expect, [item.nodeid for item in session.items])
+            self._safely(self._expect_items, session)
+
+    def _expect_items(self, session: pytest.Session) -> None:
+        self._expect([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
@@ -254,14 +253,14 @@ class _Witness(_Annotator):
         self._expected = {}
         for id in ids:
             self._expected[id] = self._expected.get(id, 0) + 1
-        self._write("collected", len(ids))
+        self._journal.write("collected", len(ids))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: object) -> None:
         self._safely(self._write_internal_error, excrepr)
 
     def _write_internal_error(self, excrepr: object) -> None:
-        self._write("internal", _cut(str(excrepr), _MESSAGE))
+        self._journal.write("internal", _cut(str(excrepr), _MESSAGE))
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, None]:
@@ -279,11 +278,10 @@ class _Witness(_Annotator):
             for number in range(self._finals.get(id, 0) + 1, times + 1)
         ]
         repeated = [id for id, times in self._finals.items() if times > (self._expected or {}).get(id, 1)]
-        if self._journal is not None:
-            closing = _closing(session, self._journal, self._counts)
-            closing.update(missing=missing[:_NAMED], missing_number=len(missing), repeated=repeated[:_NAMED])
-            self._journal.write("finish", closing)
-            self._journal.close()
+        closing = _closing(session, self._journal, self._counts)
+        closing.update(missing=missing[:_NAMED], missing_number=len(missing), repeated=repeated[:_NAMED])
+        self._journal.write("finish", closing)
+        self._journal.close()
 
     def pytest_unconfigure(self) -> None:
         os.environ.pop("ORXAQ_WITNESS", None)
@@ -307,14 +305,14 @@ class _Witness(_Annotator):
         details: dict[str, object] = {"file": id.split("::")[0]}
         if outcome == "error":
             details["failures"] = [_failure(report, "collect")]
-        self._write("collect", id, outcome, details)
+        self._journal.write("collect", id, outcome, details)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._safely(self._start, nodeid)
 
     def _start(self, id: str) -> None:
-        self._write("+", _numbered(id, self._next_number(id)))
+        self._journal.write("+", _numbered(id, self._next_number(id)))
 
     @pytest.hookimpl(trylast=True)  # after plugins that still change the outcome
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -344,15 +342,11 @@ class _Witness(_Annotator):
         self._counts["errors" if outcome == "error" else outcome] += 1
         seconds = round(sum(report.duration for report in reports if not _is_subtest(report)), 6)
         record = ["-", _numbered(id, number), outcome, seconds]
-        self._write(*record) if outcome == "passed" else self._write(*record, _details(reports))
+        self._journal.write(*record) if outcome == "passed" else self._journal.write(*record, _details(reports))
 
     def _next_number(self, id: str) -> int:
         """Which of several tests with the same id the next one is (--keep-duplicates); mostly 1."""
         return min(self._finals.get(id, 0) + 1, (self._expected or {}).get(id, 1))
-
-    def _write(self, *record: object) -> None:
-        if self._journal is not None:
-            self._journal.write(*record)
 
 
 class _JUnit:
@@ -396,17 +390,9 @@ class _JUnit:
             return
         source = os.open(self._theirs, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         with open(source, "rb") as theirs:
-            if not stat.S_ISREG(os.fstat(source).st_mode):
-                return
-            left = _COPIED
             target = os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
             with open(target, "wb") as ours:
-                while left > 0:
-                    chunk = theirs.read(min(left, 1 << 20))
-                    if not chunk:
-                        break
-                    ours.write(chunk)
-                    left -= len(chunk)
+                ours.writelines(itertools.islice(iter(lambda: theirs.read(1 << 20), b""), _COPIED))
 
 
 def _harmless(base: Any) -> Any:
@@ -479,16 +465,13 @@ def _failure(report: Any, phase: str) -> dict[str, object]:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = report.longreprtext
     message = str(crash.message) if crash is not None else text
-    exception = _property(report, _EXCEPTION_KEY)
-    if not exception and crash is not None:
-        exception = (re.match(r"[\w.]*", message) or [""])[0]
-    # pytest puts the type before the message, with or without its module, as the version has it.
-    if exception:
-        named = re.match(r"(?:[\w.]+\.)?" + re.escape(exception.rpartition(".")[2]) + r"(?:: |$)", message)
-        message = message[named.end() :] if named else message
+    named = re.match(r"(?:[\w<>]+\.)*(\w+)(?:: |$)", message) if crash is not None else None
+    exception = _property(report, _EXCEPTION_KEY) or (named.group(1) if named else "")
+    if named and named.group(1) == exception:
+        message = message[named.end() :]  # said once is enough
     return {
         "phase": phase,
-        "exception": exception.rpartition(".")[2],
+        "exception": exception,
         "message": _cut(message, _MESSAGE),
         "traceback": _cut(text, _TRACEBACK),
         "sections": [[str(title), _cut(str(body), _SECTION)] for title, body in report.sections[:_SECTIONS]],

@@ -23,7 +23,7 @@ _STARTS = (
     *"0123456789=#ℹ[?",
     *("no ", "Ran ", "OK", "FAIL", "NO TESTS", "ok ", "not ok ", "Bail out!", "--- ", '{"Time"', "test result:"),
     *("Finished ", "running ", "Summary ", "Starting ", "Test", "RUN ", "Errors ", "T E S T S", "PHPUnit "),
-    *("No tests", "Files=", "Result: ", "orxaq: "),
+    *("No tests", "ERRORS!", "WARNINGS!", "Files=", "Result: ", "orxaq: "),
 )
 
 _OPENINGS = (
@@ -84,7 +84,7 @@ class _Page:
 
     def extend(self, runner: str, counts: Counts) -> None:
         """The run that the last closing line told of went on, and its last word is this line."""
-        if not self._last_is(runner):
+        if not self.last_is(runner):
             self.close(runner, counts)
             return
         self._opened.pop(runner, None)
@@ -93,15 +93,16 @@ class _Page:
 
     def amend(self, runner: str, counts: Counts) -> None:
         """This line adds to the last closing line, if that is the same runner's."""
-        if self._last_is(runner):
+        if self.last_is(runner):
             self.closed[-1] = replace(self.closed[-1], counts=_sum(self.closed[-1].counts, counts))
 
     def supersede(self, runner: str, counts: Counts) -> None:
         """Drop what a lower layer said just before; never a failure that the upper layer does not admit."""
-        while self._last_is(runner) and (counts.bad or not self.closed[-1].counts.bad):
+        while self.last_is(runner) and (counts.bad or not self.closed[-1].counts.bad):
             self.closed.pop()
 
-    def _last_is(self, runner: str) -> bool:
+    def last_is(self, runner: str) -> bool:
+        """Whether the last closing line is this runner's."""
         return bool(self.closed) and self.closed[-1].runner == runner
 
 
@@ -135,8 +136,8 @@ def _shape(pattern: str) -> re.Pattern[str]:
 
 def _readers() -> tuple[_Reader, ...]:
     return (
-        *(_pytest, _cargo, _nextest, _ctest, _surefire, _gradle, _rspec, _bats, _orxaq),
-        *(_Unittest(), _Go(), _Jest(), _Vitest(), _Mocha(), _Tap(), _Node(), _PHPUnit(), _Prove()),
+        *(_pytest, _nextest, _ctest, _surefire, _gradle, _rspec, _bats, _orxaq),
+        *(_Unittest(), _Cargo(), _Go(), _Jest(), _Vitest(), _Mocha(), _Tap(), _Node(), _PHPUnit(), _Prove()),
     )
 
 
@@ -221,19 +222,6 @@ def _pytest_counts(parts: dict[str, int]) -> Counts:
         xfailed=_total(parts, "xfailed"),
         xpassed=_total(parts, "xpassed"),
     )
-
-
-def _cargo(page: _Page) -> None:
-    """One closing line an invocation: the sum over its test binaries and doc tests."""
-    match = page.match(
-        r"test result: (ok|FAILED)\. (\d+) passed; (\d+) failed; (\d+) ignored; (\d+) measured"
-        r"(?:; \d+ filtered out)?(?:; finished in [\d.]+s)?"
-    )
-    if match:
-        passed, failed, ignored, measured = (int(number) for number in match.groups()[1:])
-        silent = match[1] == "FAILED" and not failed
-        counts = Counts(passed=passed + measured, failed=failed, errors=int(silent), skipped=ignored)
-        page.extend("cargo test", counts)
 
 
 def _nextest(page: _Page) -> None:
@@ -330,6 +318,27 @@ class _Unittest:
         return _of(self._ran, failed=failed, errors=errors, skipped=skipped, xfailed=xfailed)
 
 
+class _Cargo:
+    """One closing line an invocation: the sum over its test binaries and doc tests."""
+
+    def __init__(self) -> None:
+        self._begins = True
+
+    def __call__(self, page: _Page) -> None:
+        match = page.match(
+            r"test result: (ok|FAILED)\. (\d+) passed; (\d+) failed; (\d+) ignored; (\d+) measured"
+            r"(?:; \d+ filtered out)?(?:; finished in [\d.]+s)?"
+        )
+        if match:
+            passed, failed, ignored, measured = (int(number) for number in match.groups()[1:])
+            silent = match[1] == "FAILED" and not failed
+            counts = Counts(passed=passed + measured, failed=failed, errors=int(silent), skipped=ignored)
+            (page.close if self._begins else page.extend)("cargo test", counts)
+            self._begins = False
+        elif page.match(r" +Finished .+ target\(s\) in .+"):  # it was built, and begins to run
+            self._begins = True
+
+
 class _Go:
     """go test: a line a package, summed over packages; with ``-v`` and ``-json`` a line a test (subtests left out).
 
@@ -370,7 +379,8 @@ class _Go:
         counts, self._tests = self._tests, Counts()
         if broken and not counts.bad:
             counts = replace(counts, errors=1)  # it did not build, or died outside of a test
-        page.extend("go test", counts)
+        if counts.total or not page.last_is("go test"):  # a package without tests is nobody's last word
+            page.extend("go test", counts)
 
 
 class _Jest:

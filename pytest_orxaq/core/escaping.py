@@ -12,7 +12,7 @@ import re
 # An OSC without its end swallows a line at most, or one stray byte would hide all that follows.
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c|(?=\n)|\Z)"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c|(?=[\n\x1b])|\Z)"
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")

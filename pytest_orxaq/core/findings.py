@@ -91,9 +91,9 @@ def _lines(text: str) -> Iterator[str]:
 
 def _placed(line: str) -> Finding | None:
     """``path:line:column: text`` and ``path:line: text``."""
-    match = _shape(r"((?:[A-Za-z]:[\\/])?[^:]{1,500}):(\d{1,7})(?::(\d{1,7}))?(?:-\d+(?::\d+)?)?: +(\S.*)").fullmatch(
-        line
-    )
+    match = _shape(
+        r"((?:[A-Za-z]:[\\/])?[^:]{1,500}):(\d{1,7})(?::(\d{1,7}))?(?::\d{1,7}:\d{1,7})?: +(\S.*)"
+    ).fullmatch(line)
     if not match:
         return None
     path, number, column, said = match.groups()
@@ -158,19 +158,21 @@ def _coded(match: re.Match[str]) -> tuple[str, str]:
 def _arrowed(line: str, above: str) -> Finding | None:
     """`` --> path:line:column`` below ``F401 [*] message`` (ruff) or ``error[E0425]: message`` (rustc)."""
     match = _shape(r" *--> (\S.*):(\d{1,7}):(\d{1,7})").fullmatch(line)
-    if not match:
+    head = match and (
+        _shape(r"(?P<code>[A-Z]{1,10}\d{2,5})(?: \[\*\])? +(?P<said>\S.*)").fullmatch(above)
+        or _shape(r"(?P<code>[a-z]+(?:-[a-z]+)*)(?:\[(?P<inner>[\w:-]+)\]| \[\*\])?: (?P<said>\S.*)").fullmatch(above)
+    )
+    if not match or not head:
         return None
-    head = _shape(r"([A-Z]{1,10}\d{2,5}|invalid-syntax)(?: \[\*\]|:)? +(\S.*)").fullmatch(above)
-    severity = "error"
-    if not head:
-        rust = _shape(r"(error|warning|note)(?:\[(\w+)\])?: (\S.*)").fullmatch(above)
-        if not rust:
-            return None
-        severity, code, message = rust[1], rust[2] or "", rust[3]
-    else:
-        code, message = head[1], head[2]
+    said = head.groupdict()
+    severity = _SEVERITIES.get(said["code"], "")
     return Finding(
-        path=match[1], line=int(match[2]), column=int(match[3]), code=code, message=message, severity=severity
+        path=match[1],
+        line=int(match[2]),
+        column=int(match[3]),
+        code=(said.get("inner") or "") if severity else said["code"],
+        message=said["said"],
+        severity=severity or "error",
     )
 
 

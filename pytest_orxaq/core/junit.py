@@ -120,8 +120,11 @@ def _broken(error: expat.ExpatError, walk: "_Walk") -> tuple[JUnitState, str]:
     said = expat.ErrorString(error.code)
     where = f"line {error.lineno}, column {error.offset + 1}"
     if error.code in _CUT_OFF:
-        return JUnitState.TRUNCATED, f"it ends at {where}, after {walk.cases} complete tests ({said})"
-    return JUnitState.MALFORMED, f"it is not well-formed XML from {where} on, after {walk.cases} complete tests: {said}"
+        return JUnitState.TRUNCATED, f"it ends at {where}, after {walk.complete} complete tests ({said})"
+    return (
+        JUnitState.MALFORMED,
+        f"it is not well-formed XML from {where} on, after {walk.complete} complete tests: {said}",
+    )
 
 
 def _large(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -217,6 +220,11 @@ class _Walk:
         self._open: tuple[str, Mapping[str, str]] = ("", {})
         self._kept = 0
         self._pytest = False
+
+    @property
+    def complete(self) -> int:
+        """How many tests were read to their end."""
+        return self.cases - len(self._cases)
 
     # -- what expat calls
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 
-_LONGEST_LINE = 4000
+_LONGEST_LINE = 1500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,24 +84,24 @@ _EXISTS = (
     *("Bestand bestaat al", "Plik istnieje", "Filen existerar", "Soubor již existuje", "Dosya var", "Файл существует"),
     *("ファイルが存在します", "파일이 있습니다", "文件已存在", "檔案已存在"),
 )
-_LOCK_FILE = r".*['\"„“«‘]?\S.*\.lock['\"”“»’][^:：]{0,80}[:：] ?(?:%s)[.。]?"
-_CONFIG_LOCK = r"(?:error|fatal): could not lock config file .+: File exists"
-_REF_RACE = r"(?:error|fatal): (?:.*: )?cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+"
-_SIBLING = r"Another git process seems to be running in this repository.*"
+_EXISTS_IN_ANY = "|".join(map(re.escape, _EXISTS))
+_LOCK_FILE = rf"\.lock['\"”“»’][^:：]{{0,80}}[:：] ?(?:{_EXISTS_IN_ANY})[.。]?$"
+_CONFIG_LOCK = r"^(?:error|fatal): could not lock config file .+: File exists$"
+_REF_RACE = r"^(?:error|fatal): (?:.*: )?cannot lock ref '[^']+': is at [0-9a-f]+ but expected [0-9a-f]+$"
+_SIBLING = r"^Another git process seems to be running in this repository.*"
 
 
 def git_lock_complaint(text: str) -> str:
     """The last line by which git said that a lock file, or another git, is in its way; empty if none."""
     found = (-1, "")
-    lock_file = _LOCK_FILE % "|".join(map(re.escape, _EXISTS))
     for needle, pattern in (
-        (".lock", lock_file),
+        (".lock", _LOCK_FILE),
         ("could not lock config file", _CONFIG_LOCK),
         ("cannot lock ref '", _REF_RACE),
         ("Another git process", _SIBLING),
     ):
         for offset, line in _lines_with(text, needle):
-            if offset > found[0] and _shape(pattern).fullmatch(line):
+            if offset > found[0] and _shape(pattern).search(line):
                 found = (offset, line)
     return found[1]
 
@@ -136,7 +136,7 @@ def make_failures(text: str) -> tuple[MakeFailure, ...]:
     """Every recipe that make said has failed, in order."""
     found = []
     for _, line in _lines_with(text, "make"):
-        match = _shape(_MAKE + r" (?:\*\*\* )?\[(?:[^\]]*:\d+: )?([^\]]+)\] (.+)").fullmatch(line)
+        match = _shape(_MAKE + r" (?:\*\*\* )?\[(?:[^\]]*:\d+: )?(.+)\] (.+)").fullmatch(line)
         failure = match and _failure(match[1], match[2], line)
         if failure:
             found.append(failure)
@@ -145,7 +145,7 @@ def make_failures(text: str) -> tuple[MakeFailure, ...]:
 
 def _failure(target: str, said: str, line: str) -> MakeFailure | None:
     ignored = bool(re.search(r" \([^()]*\)$", said)) and "***" not in line
-    if match := _shape(r"\S+ (\d{1,3})(?: \(\S+\))?").fullmatch(said):  # Error 2, in any language
+    if match := _shape(r"[^\s:]+ (\d{1,3})(?: \(\S+\))?").fullmatch(said):  # Error 2, in any language
         return MakeFailure(target=target, code=int(match[1]), signal_name=None, ignored=ignored, line=line)
     word = _shape(r"(?:: \d+)?(?: \([^()]*\)){0,2}$").sub("", said)  # macOS appends the number
     if word in _SIGNALS:
@@ -202,7 +202,7 @@ _BUSY = "The remote side is overloaded or limits requests; wait, then try again.
 _CURL_TROUBLE = (
     r"(?:Could not resolve (?:host|proxy).*|Failed to connect to \S+ port \d+.*|Couldn't connect to server"
     r"|Connection timed out.*|Operation timed out.*|Recv failure: .*|Send failure: .*|Empty reply from server"
-    r"|(?:Open)?SSL_(?:connect|read|write).*|gnutls_handshake\(\) failed: .*|GnuTLS recv error.*|TLS connect error.*"
+    r"|(?:\S+ )?SSL_(?:connect|read|write):? .*|gnutls_handshake\(\) failed: .*|GnuTLS recv error.*|TLS connect error.*"
     r"|transfer closed with .*|HTTP/2 stream \d+ was not closed cleanly.*|Proxy CONNECT aborted.*"
     r"|Received HTTP code 50[234] from proxy after CONNECT|Failure when receiving data from the peer.*)"
 )
@@ -305,7 +305,7 @@ RULES: tuple[Rule, ...] = (
         id="ssh-closed",
         program="ssh",
         needle="Connection ",
-        pattern=r"Connection (?:closed by|reset by|to) \S+ (?:port \d+|timed out|closed by remote host\.?)",
+        pattern=r"Connection (?:closed|reset) by \S+ port \d+",
         advice=_NETWORK,
         matches=("Connection closed by 192.0.2.1 port 22", "Connection reset by 192.0.2.1 port 22"),
         misses=("Connection closed by the user", "Connection refused"),
@@ -377,9 +377,8 @@ RULES: tuple[Rule, ...] = (
         id="pip-read-timeout",
         program="pip",
         needle="Read timed out.",
-        pattern=r"(?:pip\._vendor\.)?(?:urllib3|requests)\.exceptions\.(?:ReadTimeoutError|ReadTimeout|ConnectionError): HTTPS?ConnectionPool\(host='[^']+', port=\d+\): Read timed out\..*",
+        pattern=r"pip\._vendor\.(?:urllib3|requests)\.exceptions\.(?:ReadTimeoutError|ReadTimeout|ConnectionError): HTTPS?ConnectionPool\(host='[^']+', port=\d+\): Read timed out\..*",
         advice=_NETWORK,
-        before="pip._vendor",
         matches=(
             "pip._vendor.urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool(host='files.example.org', port=443): Read timed out.",
         ),
@@ -473,7 +472,7 @@ RULES: tuple[Rule, ...] = (
         id="pnpm",
         program="pnpm",
         needle="ERR_PNPM_META_FETCH_FAIL",
-        pattern=rf".*ERR_PNPM_META_FETCH_FAIL.* GET \S+: .*{_NODE_CODES}.*",
+        pattern=rf".{{0,20}}ERR_PNPM_META_FETCH_FAIL +GET \S+: .*{_NODE_CODES}.*",
         advice=_NETWORK,
         matches=(
             "ERR_PNPM_META_FETCH_FAIL  GET https://registry.npmjs.org/x: request to https://registry.npmjs.org/x failed, reason: getaddrinfo EAI_AGAIN registry.npmjs.org",
@@ -640,7 +639,7 @@ RULES: tuple[Rule, ...] = (
         id="rustup",
         program="rustup",
         needle="error: could not download file from ",
-        pattern=r"error: could not download file from 'https://\S+' to '.+'(?:: .*(?:timed out|reset|resolve).*)?",
+        pattern=r"error: could not download file from 'https://\S+' to '.+': .*(?:timed out|reset|resolve).*",
         advice=_NETWORK,
         matches=(
             "error: could not download file from 'https://static.rust-lang.org/dist/channel-rust-stable.toml.sha256' to '/tmp/x': error sending request: operation timed out",

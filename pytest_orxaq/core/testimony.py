@@ -258,8 +258,7 @@ class _Reading:
             collected=None if self.collected is None else self.collected + self.collectors,
             passed=self.passed,
             others=tuple(self.others.values()),
-            # In a closed session, a test that never ended is one of the missing.
-            running=() if closed else tuple(self.started),
+            running=tuple(self.started),  # in a closed session (it was interrupted) these are among the missing
             missing=missing,
             repeated=tuple(self.repeated),
             internal_errors=tuple(self.internal_errors),

@@ -215,11 +215,10 @@ class _Attempt:
 
     def speak(self) -> bool:
         """Send what the lifeline takes of the request; whether all is sent."""
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.pending = self.pending[os.write(self.lifeline, self.pending) :]
-        except BrokenPipeError:  # it died at once: the result's end will say so
-            self.pending = self.pending[:0]
-        return not self.pending
+            return not self.pending
+        return True  # it died at once: the result's end will say so
 
     def ask_to_stop(self, number: int) -> None:
         """Have the supervisor stop the command; its end tells."""
@@ -285,12 +284,12 @@ class _Attempt:
                 supervisor.kill_group(group)
             _kill(found)
         if group:
-            supervisor.kill_group(group)
             supervisor.remove_group(group)
         return ()
 
     def _marked(self) -> Iterator[int]:
         session = str(self.started.get("leader", "")).encode()
+        members = supervisor.content(f"{self.started.get('group')}/cgroup.procs").split()
         # Within an attempt that carries the same mark, it would name our own parents.
         mark = "" if os.environ.get(MARK_NAME) == self.mark else self.mark
         word = os.fsencode(f"{MARK_NAME}={mark}")
@@ -298,15 +297,25 @@ class _Attempt:
             status = supervisor.stat(pid)
             if pid == os.getpid() or not status or status[0] in b"ZX" or not _is_own(pid):
                 continue
-            if status[3] == session or (mark and word in supervisor.content(f"/proc/{pid}/environ").split(b"\0")):
+            if (
+                status[3] == session
+                or b"%d" % pid in members
+                or (mark and word in supervisor.content(f"/proc/{pid}/environ").split(b"\0"))
+            ):
                 yield pid
 
 
 def _supervisor() -> list[str]:
-    """The supervisor's command line: as byte code where the import left some, for compiling it takes longer than all else."""
-    compiled: str | None = getattr(supervisor, "__cached__", None)
-    script = compiled if compiled and Path(compiled).exists() else supervisor.__file__
-    return [sys.executable, "-I", "-S", script]
+    """The supervisor's command line: as byte code where the import left some, for compiling takes longer than all else."""
+    script = Path(supervisor.__file__)
+    compiled = Path(getattr(supervisor, "__cached__", None) or script)
+    source = script.stat()
+    # Who runs byte code by its name is not asked whether it is stale; where Python may not write, it can be.
+    wanted = (0, int(source.st_mtime), source.st_size)
+    with contextlib.suppress(OSError), compiled.open("rb") as file:
+        if file.read(16)[4:] == b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in wanted):
+            script = compiled
+    return [sys.executable, "-I", "-S", str(script)]
 
 
 def _lives(pid: int) -> bool:
@@ -314,10 +323,7 @@ def _lives(pid: int) -> bool:
 
 
 def _is_own(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
-    except OSError:
-        return False
+    return b"\nUid:\t%d\t" % os.getuid() in supervisor.content(f"/proc/{pid}/status")
 
 
 def _kill(pids: Sequence[int]) -> None:

@@ -212,6 +212,14 @@ def kill_group(group: str) -> None:
 # ---------------------------------------------------------------- the command's tree
 
 
+def _kill(pid: int, number: int) -> None:
+    """Send a signal; that the process has ended meanwhile, or may not be touched, shows later."""
+    try:
+        os.kill(pid, number)
+    except OSError:
+        pass
+
+
 class Tree:
     """The leader and everything that came from it."""
 
@@ -286,7 +294,8 @@ class Tree:
                 try:
                     os.killpg(self.leader, each)
                 except OSError:
-                    pass
+                    if self.status is None:  # it has not come to have a group of its own yet
+                        _kill(self.leader, each)
 
     def signal_all(self, number: int, but: "Iterable[int]" = ()) -> set[int]:
         """Send a signal to everything descended; who was there."""
@@ -295,10 +304,7 @@ class Tree:
             found.add(pid)
             if pid not in but:
                 for each in (number,) if number == signal.SIGKILL else (number, signal.SIGCONT):
-                    try:
-                        os.kill(pid, each)
-                    except OSError:
-                        pass
+                    _kill(pid, each)
         return found
 
     def alive(self) -> list[str]:
@@ -452,8 +458,12 @@ def _start(supervision: Supervision) -> tuple[Tree, int, float, float]:
     group = _make_group() if adopts else ""
     listen, tell = os.pipe()  # closed by a successful exec
     started_at = time.monotonic()
+    # Until the child has our handlers off, a signal that comes early must wait, or it would be heard by nobody.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     leader = os.fork()
-    if not leader:
+    if leader:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    else:
         try:
             _become(supervision.output, group, tell, request)
         finally:
