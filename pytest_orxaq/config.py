@@ -52,6 +52,8 @@ class _File:
         """Our table, None if there is none."""
         found = self.content
         for number, key in enumerate(self.prefix):
+            if found is None:
+                return None
             if not isinstance(found, dict):
                 self.refuse(self.prefix[:number], f"[{'.'.join(self.prefix[:number])}] must be a table")
             found = found.get(key)
