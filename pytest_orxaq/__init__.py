@@ -1,5 +1,6 @@
 """pytest-orxaq keeps unattended work in a git repository alive and honest."""
 
-__version__ = "0.1.0"
+from .version import __version__
+
 
 __all__ = ["__version__"]

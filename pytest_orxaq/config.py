@@ -14,7 +14,7 @@ from .errors import ConfigError
 from .model import Checkpoint, EvidenceKind, Settings
 
 
-GATE_KEYS = ("deadline", "checkpoints", "deep", "first-delay", "longest-delay", "checkpoint")
+GATE_KEYS = ("deadline", "checkpoints", "deep", "first-delay", "longest-delay", "templates", "checkpoint")
 CHECKPOINT_KEYS = ("command", "timeout", "evidence", "junit", "retries", "environment", "key-environment")
 MOST_RETRIES = 100
 
@@ -186,6 +186,7 @@ class _Reader:
             first_delay=self.duration(table, (), "first-delay", Settings().first_delay),
             longest_delay=self.duration(table, (), "longest-delay", Settings().longest_delay),
             origin=self.file.name if self.file.text else "defaults",
+            templates=self.folder(table, "templates"),
         )
         if settings.first_delay > settings.longest_delay:
             self.refuse(("first-delay",), "first-delay is longer than longest-delay")
@@ -255,6 +256,13 @@ class _Reader:
         return tuple(found)
 
     # ---- values
+
+    def folder(self, table: dict[str, Any], key: str) -> str:
+        """A folder's path below the top, empty if none is named."""
+        found = table.get(key, "")
+        if not isinstance(found, str) or found.startswith("/") or ".." in found.split("/"):
+            self.refuse((key,), f"{key} must be a folder's path below the repository's top")
+        return found
 
     def names(self, table: dict[str, Any], key: str, default: tuple[str, ...]) -> tuple[str, ...]:
         """Names of checkpoints."""

@@ -46,6 +46,7 @@ class Settings:
     first_delay: float = 1.0  # before the first retry; doubles, full jitter
     longest_delay: float = 30.0
     origin: str = "defaults"  # the file that was read
+    templates: str = ""  # a folder, relative to the top, with report templates of the user's own
 
 
 # ---------------------------------------------------------------- exit
@@ -99,6 +100,7 @@ class Exit:
     output_omitted: int = 0  # of these, bytes not kept
     started_at: float = 0.0  # CLOCK_MONOTONIC
     marks: tuple[tuple[float, int], ...] = ()  # (CLOCK_MONOTONIC, bytes of output written before it)
+    output_error: str = ""  # why not all of the output could be written down; the command went on regardless
 
 
 # ---------------------------------------------------------------- evidence
@@ -210,6 +212,7 @@ class Session:
     repeated: tuple[str, ...] = ()  # more than one final outcome
     internal_errors: tuple[str, ...] = ()
     damage: str = ""  # why the journal cannot be believed whole
+    counts: Counts = field(default_factory=Counts)  # as its closing line has them; a nested one says nothing else
 
 
 class JUnitState(StrEnum):
@@ -283,9 +286,34 @@ class Evidence:
     findings: tuple[Finding, ...] = ()
     closing: tuple[ClosingLine, ...] = ()
     junit: tuple[str, ...] = ()  # the files read, as paths
-    interpreters: tuple[str, ...] = ()  # "path|version|packages" of every pytest process seen
+    interpreters: tuple[str, ...] = ()  # "path|version|prefix" of every pytest process seen
     notes: tuple[str, ...] = ()  # oddities that decide nothing
     durations: tuple[tuple[str, float], ...] = ()  # the slowest tests
+    cut_off: tuple[str, ...] = ()  # journals of pytest processes that ended without closing their session
+
+    @property
+    def bad_closing(self) -> tuple[ClosingLine, ...]:
+        """Closing lines that speak of failures."""
+        return tuple(line for line in self.closing if line.counts.bad)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symptoms:
+    """What the readers of text saw in an attempt's output, outside of what tests wrote; lines, empty if nothing."""
+
+    git_lock: str = ""
+    transient: str = ""
+    transient_advice: str = ""
+    make_signal: str = ""  # a signal's name or number that make or the shell reported
+    make_signal_line: str = ""
+    make_failure: str = ""  # make's last line about a failed recipe
+    ignored_failure: str = ""  # make went on although a recipe line failed
+    missing_target: str = ""
+    nothing_done: str = ""
+    crash: str = ""  # an interpreter's or a shell's last words about a fatal signal
+    masked: str = ""  # why a recipe's exit code says nothing
+    clean_linter: str = ""  # a linter's word that all is well
+    unclean_linter: str = ""  # a linter's word that it is not
 
 
 # ---------------------------------------------------------------- cause

@@ -126,9 +126,7 @@ def test_the_likely_meant_key(tmp_path: Path) -> None:
     """A misspelt key is told with file, line, table and what was meant."""
     text = "\n" * 10 + '[tool.orxaq.checkpoint.test]\ncommand = [\n "make"]\ntimeuot = "3s"\n'
     said = told(tmp_path, text)
-    assert (
-        said == 'pyproject.toml:14: unknown key "timeuot" in [tool.orxaq.checkpoint.test]; did you mean "timeout"?'
-    )
+    assert said == 'pyproject.toml:14: unknown key "timeuot" in [tool.orxaq.checkpoint.test]; did you mean "timeout"?'
 
 
 REFUSED = {
@@ -206,7 +204,7 @@ def test_lines_are_right(tmp_path: Path, text: str, line: int) -> None:
 def test_the_wrong_form_of_orxaq_toml(tmp_path: Path) -> None:
     """Who writes [tool.orxaq] into orxaq.toml is told how that file is written."""
     (tmp_path / "orxaq.toml").write_text("[tool.orxaq]\n")
-    with pytest.raises(ConfigError, match="orxaq.toml:1: unknown key .* without .tool.orxaq."):
+    with pytest.raises(ConfigError, match=r"orxaq.toml:1: unknown key .* without .tool.orxaq."):
         load(tmp_path, {})
 
 

@@ -71,12 +71,46 @@ _NOBODY_ANSWERS = {
 
 # Shown in reports and part of pass keys: what is known to change results, and what never holds a secret.
 _SHOWN = frozenset(
-    """
-    PATH LANG TZ SHELL VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV PYENV_VERSION UV_PYTHON TOXENV NODE_ENV JAVA_HOME
-    CC CXX CPP LD AR CFLAGS CPPFLAGS CXXFLAGS LDFLAGS PKG_CONFIG_PATH LD_LIBRARY_PATH LD_PRELOAD DYLD_LIBRARY_PATH
-    GOFLAGS GOOS GOARCH GOTOOLCHAIN CGO_ENABLED RUSTFLAGS RUSTUP_TOOLCHAIN CARGO_BUILD_TARGET RAILS_ENV RACK_ENV
-    DJANGO_SETTINGS_MODULE SOURCE_DATE_EPOCH HYPOTHESIS_PROFILE
-    """.split()  # noqa: SIM905
+    [
+        "PATH",
+        "LANG",
+        "TZ",
+        "SHELL",
+        "VIRTUAL_ENV",
+        "CONDA_PREFIX",
+        "CONDA_DEFAULT_ENV",
+        "PYENV_VERSION",
+        "UV_PYTHON",
+        "TOXENV",
+        "NODE_ENV",
+        "JAVA_HOME",
+        "CC",
+        "CXX",
+        "CPP",
+        "LD",
+        "AR",
+        "CFLAGS",
+        "CPPFLAGS",
+        "CXXFLAGS",
+        "LDFLAGS",
+        "PKG_CONFIG_PATH",
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "DYLD_LIBRARY_PATH",
+        "GOFLAGS",
+        "GOOS",
+        "GOARCH",
+        "GOTOOLCHAIN",
+        "CGO_ENABLED",
+        "RUSTFLAGS",
+        "RUSTUP_TOOLCHAIN",
+        "CARGO_BUILD_TARGET",
+        "RAILS_ENV",
+        "RACK_ENV",
+        "DJANGO_SETTINGS_MODULE",
+        "SOURCE_DATE_EPOCH",
+        "HYPOTHESIS_PROFILE",
+    ]
 )
 _SHOWN_PREFIXES = ("LC_", "PYTHON")
 
@@ -140,3 +174,13 @@ def _notes(environ: Mapping[str, str]) -> tuple[str, ...]:
         if environ.get(name, "").strip(" 0")
     ]
     return tuple(told)
+
+
+def within(outer: str, checkpoint: str, top: str) -> str:
+    """ORXAQ_WITHIN for a checkpoint's command: the checkpoints around it, a line each."""
+    return f"{outer}\n{checkpoint}@{top}".lstrip("\n")
+
+
+def is_within(spelled: str, checkpoint: str, top: str) -> bool:
+    """Whether the caller stands below that very checkpoint."""
+    return f"{checkpoint}@{top}" in spelled.split("\n")

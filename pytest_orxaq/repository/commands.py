@@ -42,10 +42,8 @@ def git(
             timeout=timeout,
             input=input,
         )
-    except OSError as error:
+    except MachineError as error:
         # The same errno stands for "no such program" and "no such working directory".
         if not directory.is_dir():
             raise RepositoryError(f"{directory} is not a folder") from error
-        raise MachineError(
-            f"git cannot be started: {error.strerror}", advice="Install git, or put it into PATH."
-        ) from error
+        raise MachineError(error.what, advice="Install git, or put it into PATH.") from error

@@ -276,9 +276,9 @@ def _refuse_unseen(top: Path, meta: bytes, path: bytes) -> None:
 def _submodule(top: Path, row: bytes, path: bytes) -> bytes:
     """The row of a submodule that git calls unchanged, told apart by whether it is filled."""
     place = _at(top, path)
-    if os.path.lexists(os.path.join(place, b".git")):  # noqa: PTH118 - bytes
+    if os.path.lexists(os.path.join(place, b".git")):
         return row + b"\0"
-    if os.listdir(place):  # noqa: PTH208 - bytes
+    if os.listdir(place):
         raise _NoDigestError(f"the submodule {_shown(path)} is not initialised, yet its folder holds files")
     return row + b"\0empty\0"
 
@@ -313,7 +313,7 @@ def _raw(top: Path, path: bytes, algorithm: str) -> bytes:
         return hashlib.new(algorithm, b"blob %d\0%b" % (len(target), target)).hexdigest().encode()
     if not stat.S_ISREG(kind):  # a pipe would be waited for
         raise _NoDigestError(f"{_shown(path)} is neither a file nor a link")
-    with open(place, "rb") as file:  # noqa: PTH123 - bytes
+    with open(place, "rb") as file:
         content = hashlib.new(algorithm, b"blob %d\0" % os.fstat(file.fileno()).st_size)
         while chunk := file.read(1 << 20):
             content.update(chunk)
@@ -349,7 +349,7 @@ _OCTAL = [bytes((byte,)) if 0x20 < byte < 0x7F and byte not in b'"\\' else b"\\%
 
 
 def _at(top: Path, path: bytes) -> bytes:
-    return os.path.join(os.fsencode(top), path)  # noqa: PTH118 - names are bytes
+    return os.path.join(os.fsencode(top), path)
 
 
 def _shown(path: bytes) -> str:

@@ -16,7 +16,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from math import isfinite
 from pathlib import Path
 
-from .. import __version__
+from ..version import __version__
 
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"

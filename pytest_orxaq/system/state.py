@@ -145,6 +145,14 @@ def work_tree_lock(
         os.close(descriptor)
 
 
+def make_self_ignoring(folder: Path) -> None:
+    """Make a folder in a work tree that git does not see, as pytest's cache does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        write_atomically(ignore, b"# Made by pytest-orxaq.\n*\n")
+
+
 def prune(folder: Path, keep: int) -> int:
     """Delete all but the ``keep`` youngest entries of a folder, oldest first; what cannot be deleted stays."""
     try:
@@ -304,7 +312,7 @@ def _locked(path: Path, timeout: float, on_wait: Callable[[Mapping[str, object]]
     pause, patient, told = 0.02, False, None
     while (descriptor := _try_to_lock(path)) is None:
         remaining = until - time.monotonic()
-        held_by = _holder(path)
+        held_by = holder_of(path)
         if remaining <= 0:
             raise BusyError(
                 f"another gate holds this work tree: {_spelled(held_by)}",
@@ -341,7 +349,7 @@ def _try_to_lock(path: Path) -> int | None:
     return None
 
 
-def _holder(path: Path) -> dict[str, object]:
+def holder_of(path: Path) -> dict[str, object]:
     """What the holder of the lock says about itself; nothing if it has not said it yet."""
     try:
         told = json.loads(_read(path.with_name(f"{path.name}.json")))

@@ -25,7 +25,11 @@ def test_input_reaches_git(tmp_path: Path) -> None:
 
 def test_the_repository_of_a_calling_hook_is_forgotten(tmp_path: Path) -> None:
     """Variables that git hands to hooks do not tie our git to the hook's repository."""
-    environment = {**os.environ, "GIT_DIR": str(tmp_path / "elsewhere"), "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+    environment = {
+        **os.environ,
+        "GIT_DIR": str(tmp_path / "elsewhere"),
+        "GIT_CEILING_DIRECTORIES": str(tmp_path.parent),
+    }
     assert b"elsewhere" not in git(tmp_path, "rev-parse", "--git-dir", environment=environment).err
 
 

@@ -81,7 +81,13 @@ def test_a_repository_is_found_from_any_folder_of_it(top: Path) -> None:
     """Wherever in the work tree one stands, the places are the same and absolute."""
     head = git(top, "rev-parse", "HEAD")
     expected = Repository(
-        top=top, own=top / ".git", common=top / ".git", state=top / ".git" / "orxaq", commit=head, branch="main", dirty=()
+        top=top,
+        own=top / ".git",
+        common=top / ".git",
+        state=top / ".git" / "orxaq",
+        commit=head,
+        branch="main",
+        dirty=(),
     )
     assert discover(top) == expected
     assert discover(top / "folder") == expected
@@ -252,7 +258,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "untracked": write("new", ""),
     "untracked with an odd name": write('"odd\n\\ \r', ""),
     "untracked link": lambda top: (top / "new").symlink_to("a.txt"),
-    "untracked program": lambda top: ((top / "new").write_text(""), (top / "new").chmod(0o755)),
+    "untracked program": lambda top: (top / "new").touch(0o755),
     "deleted": lambda top: (top / "a.txt").unlink(),
     "mode": lambda top: (top / "a.txt").chmod(0o755),
     "link": relink,

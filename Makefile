@@ -1,0 +1,51 @@
+# Everything that CI runs, a person runs here. Needs python3 (3.11 or later), git, make and a package index;
+# after the first time it works offline.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+PYTEST_JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help gate lint test test-wheel coverage mutation real bench clean
+
+help:  ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
+
+gate: $(READY)  ## take this repository through its own gate; leaves .orxaq/report.html
+	$(BIN)/orxaq gate
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: $(READY)  ## all tests, in parallel and in random order
+	$(BIN)/python -m pytest -n $(PYTEST_JOBS) --dist worksteal
+
+coverage: $(READY)  ## all tests, with branch coverage of at least 100 %
+	rm -f .coverage.*
+	$(BIN)/coverage run -m pytest -n $(PYTEST_JOBS) --dist worksteal -q
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+test-wheel: $(READY)  ## build the wheel, and test that instead of the checkout
+	sh tests/wheel.sh $(BIN)/python
+
+real: $(READY)  ## take well-known projects through the gate, and write docs/real-projects.md
+	$(BIN)/python benchmarks/real.py
+
+bench: $(READY)  ## measure the gate beside its peers, and write benchmarks/results.md
+	$(BIN)/python benchmarks/bench.py
+
+clean:  ## remove what make made
+	rm -rf $(VENV) .orxaq .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist .coverage*
+
+# The stamp is touched last: a set-up that was interrupted is done again.
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	touch $(READY)

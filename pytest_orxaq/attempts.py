@@ -1,0 +1,182 @@
+"""Take one checkpoint through its attempts, until one of them settles it."""
+
+import os
+import random
+import threading
+import time
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import mailbox
+from .audience import Audience
+from .core import environment, redaction, retry, transcript
+from .model import Attempt, Cause, Checkpoint, Exit, Settings
+from .system import process, resources
+from .system.journal import Journal, Severity, Trace
+
+
+CARRIED = Path(__file__).parent / "carried"  # what is offered to a pytest that has never heard of us
+OUTPUT = "output.log"
+_TAIL_LINES, _TAIL_CHARACTERS = 60, 16_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What every attempt of a run works with."""
+
+    run: str
+    top: Path  # where commands run
+    folder: Path  # the run's own, for mailboxes
+    environment: Mapping[str, str]  # scrubbed and non-interactive
+    secrets: redaction.Secrets
+    settings: Settings
+    deadline: float  # CLOCK_MONOTONIC
+    boot: str
+    cancellation: process.Cancellation
+    journal: Journal
+    trace: Trace  # handed down, so that what runs below can join it
+    audience: Audience
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline of everything."""
+        return self.deadline - time.monotonic()
+
+
+def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
+    """Every attempt at *checkpoint*, in order; the last one settles it."""
+    attempts: tuple[Attempt, ...] = ()
+    waited = 0.0
+    while True:
+        attempts += (_attempt(bench, checkpoint, number=len(attempts) + 1, waited=waited),)
+        delay = _delay(bench, checkpoint, attempts)
+        if delay is None:
+            return attempts
+        bench.journal.emit(
+            "orxaq.recovery.attempt",
+            f"retrying {checkpoint.name} in {delay:.1f} s",
+            severity=Severity.WARN,
+            attributes={
+                **_names(checkpoint, len(attempts)),
+                "orxaq.recovery.kind": "retry",
+                "error.type": attempts[-1].diagnosis.cause.value,
+            },
+        )
+        bench.audience.retrying(attempts[-1], delay)
+        if bench.cancellation.wait(delay):
+            return attempts
+        waited = delay
+
+
+def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) -> float | None:
+    """Seconds until the next attempt, or None to stop here."""
+    if bench.cancellation.signal is not None:
+        return None
+    return retry.next_delay(
+        attempts[-1].diagnosis.cause,
+        attempts=tuple(attempt.diagnosis.cause for attempt in attempts[:-1]),
+        retries=checkpoint.retries,
+        first_delay=bench.settings.first_delay,
+        longest_delay=bench.settings.longest_delay,
+        jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+        remaining=bench.remaining,
+    )
+
+
+def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float) -> Attempt:
+    threading.Thread(target=_make_ready, daemon=True).start()
+    box = mailbox.create(bench.folder, f"{checkpoint.name}-{number}", os.urandom(16).hex())
+    bench.audience.begun(checkpoint, number)
+    bench.journal.emit("orxaq.attempt.start", f"{checkpoint.name} #{number}", attributes=_names(checkpoint, number))
+    started_at = time.time()
+    exit = _run(bench, checkpoint, box)
+    from . import inquest  # noqa: PLC0415 - see _make_ready
+    from .core import diagnosis  # noqa: PLC0415
+
+    evidence, symptoms = inquest.hold(
+        box, checkpoint, exit, output=box.folder / OUTPUT, top=bench.top, since=started_at
+    )
+    found = diagnosis.diagnose(exit, evidence, symptoms, kind=checkpoint.evidence)
+    attempt = Attempt(
+        number=number,
+        mailbox=str(box.folder),
+        started_at=started_at,
+        exit=exit,
+        evidence=evidence,
+        diagnosis=found,
+        waited=waited,
+        output_tail=_tail(box.folder / OUTPUT),
+    )
+    _tell(bench, checkpoint, attempt)
+    return redaction.redacted(attempt, bench.secrets)
+
+
+def _make_ready() -> None:
+    """Import what is needed after the command while the command runs; a stored pass never needs it."""
+    from . import inquest  # noqa: PLC0415
+    from .core import diagnosis  # noqa: PLC0415
+    from .report import render  # noqa: PLC0415
+
+    del inquest, diagnosis, render
+
+
+def _run(bench: Bench, checkpoint: Checkpoint, box: mailbox.Mailbox) -> Exit:
+    timeout = min(bench.remaining, checkpoint.timeout or bench.remaining)
+    if timeout <= 0:
+        return Exit(timed_out=True, started_at=time.monotonic())
+    own = dict(bench.environment) | dict(checkpoint.environment)
+    own["ORXAQ_DEADLINE"] = environment.spell_deadline(time.monotonic() + timeout, bench.boot)
+    own["ORXAQ_RUN_ID"] = bench.run
+    own["TRACEPARENT"] = str(bench.trace)
+    own["ORXAQ_WITHIN"] = environment.within(own.get("ORXAQ_WITHIN", ""), checkpoint.name, str(bench.top))
+    return process.run(
+        checkpoint.command,
+        directory=bench.top,
+        environment=mailbox.offer(box, own, carried=CARRIED),
+        output=box.folder / OUTPUT,
+        timeout=timeout,
+        cancellation=bench.cancellation,
+        watch=bench.audience.heard,
+        tick=bench.audience.beat,
+        sampler=resources.Meter(),
+    )
+
+
+def _tail(output: Path) -> str:
+    if not output.exists():
+        return ""
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - 4 * _TAIL_CHARACTERS))
+        return transcript.tail(transcript.decode(file.read()), lines=_TAIL_LINES, characters=_TAIL_CHARACTERS)
+
+
+def _tell(bench: Bench, checkpoint: Checkpoint, attempt: Attempt) -> None:
+    cause = attempt.diagnosis.cause
+    names = _names(checkpoint, attempt.number)
+    for leaked in (*attempt.exit.leaked, *attempt.exit.survivors):
+        words = f"{leaked.command} outlived {checkpoint.name}"
+        bench.journal.emit("orxaq.leak", words, severity=Severity.WARN, attributes={**names, "process.pid": leaked.pid})
+    bench.journal.emit(
+        "orxaq.attempt.end",
+        attempt.diagnosis.why,
+        severity=Severity.INFO if cause is Cause.PASSED else Severity.ERROR,
+        attributes={
+            **names,
+            "orxaq.cause": cause.value,
+            "orxaq.checkpoint.duration": attempt.exit.duration,
+            "orxaq.checkpoint.memory.peak": attempt.exit.resources.peak_memory or 0,
+            "orxaq.checkpoint.cpu.time": attempt.exit.resources.cpu,
+            "orxaq.tests": attempt.evidence.counts.total,
+        },
+    )
+
+
+def _names(checkpoint: Checkpoint, number: int) -> dict[str, str | int]:
+    return {
+        "cicd.pipeline.task.name": checkpoint.name,
+        "cicd.pipeline.task.run.id": f"{checkpoint.name}#{number}",
+        "orxaq.checkpoint.name": checkpoint.name,
+        "orxaq.checkpoint.attempt": number,
+    }

@@ -1,0 +1,233 @@
+"""How a run looks while it goes, off a terminal: plain lines, GitHub's groups, events for programs."""
+
+import contextlib
+import json
+import secrets
+import shutil
+import sys
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TextIO
+
+from ..audience import Audience
+from ..core import escaping, records
+from ..model import Attempt, Checkpoint, Outcome, RunRecord
+from ..report import terminal
+from ..system.process import Progress
+
+
+HEARTBEAT = 30.0  # seconds of silence before a line says that the command is still at it
+_LONGEST_LINE = 8192  # bytes kept back while waiting for a line's end
+
+
+@contextlib.contextmanager
+def opened(form: str, environ: Mapping[str, str]) -> Iterator[Audience]:
+    """The audience that suits where our output goes."""
+    with contextlib.ExitStack() as stack:
+        audience: Audience
+        if _at_a_terminal(environ):
+            from .live import Live  # noqa: PLC0415 - rich is heavy, and only a person needs it
+
+            audience = stack.enter_context(Live())
+        elif environ.get("GITHUB_ACTIONS") == "true":
+            audience = GitHub(sys.stderr)
+        else:
+            audience = Plain(sys.stderr)
+        yield Both(audience, Events(sys.stdout)) if form == "jsonl" else audience
+
+
+def conclude(record: RunRecord, report: Path | None, form: str) -> None:
+    """The closing words on stderr, and the machine's result on stdout if one was asked for."""
+    width = shutil.get_terminal_size().columns
+    words = terminal.summary(record, width=width, colour=sys.stderr.isatty())
+    if report is not None:
+        words += f"\nreport: {report}"
+    _write(sys.stderr, words.rstrip("\n") + "\n")
+    if form == "json":
+        _write(sys.stdout, json.dumps(records.to_data(record), indent=1) + "\n")
+    elif form == "jsonl":
+        _event(sys.stdout, "run", record)
+
+
+def _at_a_terminal(environ: Mapping[str, str]) -> bool:
+    return sys.stderr.isatty() and not environ.get("CI") and environ.get("TERM", "dumb") != "dumb"
+
+
+def _write(stream: TextIO, text: str) -> None:
+    # A reader that went away (EPIPE), or a full disk behind a redirection, changes no verdict.
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()
+
+
+class Plain:
+    """Lines for a log that somebody may read later."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._partial = b""
+        self._name = ""
+        self._next_beat = HEARTBEAT
+
+    def waiting(self, holder: Mapping[str, object]) -> None:
+        """Say who holds the work tree."""
+        self._say(f"waiting: {_holder(holder)}")
+
+    def begun(self, checkpoint: Checkpoint, attempt: int) -> None:
+        """Say what starts."""
+        self._name, self._next_beat = checkpoint.name, HEARTBEAT
+        again = f" (attempt {attempt})" if attempt > 1 else ""
+        self._say(f"{checkpoint.name}: {' '.join(checkpoint.command)}{again}")
+
+    def heard(self, chunk: bytes) -> None:
+        """Pass the command's output on by whole lines, so that a terminal sequence is never cut in two."""
+        whole, newline, self._partial = (self._partial + chunk).rpartition(b"\n")
+        if not newline and len(self._partial) > _LONGEST_LINE:
+            whole, self._partial = self._partial, b""
+        if whole:
+            self._pass_on(whole)
+
+    def beat(self, progress: Progress) -> None:
+        """Every so often, when nothing else is to be seen, say that it goes on."""
+        if progress.silent_for < HEARTBEAT:
+            self._next_beat = progress.elapsed - progress.silent_for + HEARTBEAT
+        elif progress.elapsed >= self._next_beat:
+            self._next_beat = progress.elapsed + HEARTBEAT
+            self._say(f"{self._name}: running {progress.elapsed:.0f} s, last output {progress.silent_for:.0f} s ago")
+
+    def retrying(self, attempt: Attempt, delay: float) -> None:
+        """Say what went wrong and that it is tried again."""
+        self._flush()
+        self._say(f"{self._name}: {attempt.diagnosis.cause.value}: {attempt.diagnosis.why}; again in {delay:.1f} s")
+
+    def ended(self, outcome: Outcome) -> None:
+        """Say how it ended."""
+        self._flush()
+        self._say(f"{outcome.checkpoint.name} {outcome.verdict.value}: {outcome.why}")
+
+    def _flush(self) -> None:
+        if self._partial:
+            self._pass_on(self._partial)
+            self._partial = b""
+
+    def _pass_on(self, lines: bytes) -> None:
+        _write(self._stream, escaping.terminal(lines.decode("utf-8", errors="replace")) + "\n")
+
+    def _say(self, words: str) -> None:
+        _write(self._stream, f"orxaq: {escaping.terminal(words)}\n")
+
+
+class GitHub(Plain):
+    """A GitHub log: a group for each checkpoint, in which no line of its output is taken for a command."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._token = ""
+
+    def begun(self, checkpoint: Checkpoint, attempt: int) -> None:
+        """Open a group, and stop the runner from obeying what follows."""
+        self._close()
+        again = f" (attempt {attempt})" if attempt > 1 else ""
+        _write(self._stream, f"::group::{escaping.workflow_data(checkpoint.name + again)}\n")
+        super().begun(checkpoint, attempt)
+        self._token = secrets.token_hex(16)
+        _write(self._stream, f"::stop-commands::{self._token}\n")
+
+    def retrying(self, attempt: Attempt, delay: float) -> None:
+        """Close the group of the attempt that failed."""
+        self._flush()
+        self._close()
+        super().retrying(attempt, delay)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Close the group."""
+        self._flush()
+        self._close()
+        super().ended(outcome)
+
+    def _close(self) -> None:
+        if self._token:
+            _write(self._stream, f"::{self._token}::\n::endgroup::\n")
+            self._token = ""
+
+
+class Events:
+    """A JSON object a line, for programs: what happened as it happens."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._name = ""
+
+    def waiting(self, holder: Mapping[str, object]) -> None:
+        """``waiting``: who holds the work tree."""
+        _event(self._stream, "waiting", dict(holder))
+
+    def begun(self, checkpoint: Checkpoint, attempt: int) -> None:
+        """``begun``: which checkpoint, which attempt."""
+        self._name = checkpoint.name
+        _event(self._stream, "begun", {"checkpoint": checkpoint.name, "attempt": attempt})
+
+    def heard(self, chunk: bytes) -> None:
+        """Nothing: the output is in the attempt's folder."""
+
+    def beat(self, progress: Progress) -> None:
+        """Nothing: a program can wait."""
+
+    def retrying(self, attempt: Attempt, delay: float) -> None:
+        """``retrying``: the diagnosis and the wait."""
+        _event(self._stream, "retrying", {"checkpoint": self._name, "delay": delay, "diagnosis": attempt.diagnosis})
+
+    def ended(self, outcome: Outcome) -> None:
+        """``ended``: the whole outcome."""
+        _event(self._stream, "ended", outcome)
+
+
+class Both:
+    """Two listeners as one."""
+
+    def __init__(self, first: Audience, second: Audience) -> None:
+        self._all = (first, second)
+
+    def waiting(self, holder: Mapping[str, object]) -> None:
+        """Told to both."""
+        for each in self._all:
+            each.waiting(holder)
+
+    def begun(self, checkpoint: Checkpoint, attempt: int) -> None:
+        """Told to both."""
+        for each in self._all:
+            each.begun(checkpoint, attempt)
+
+    def heard(self, chunk: bytes) -> None:
+        """Told to both."""
+        for each in self._all:
+            each.heard(chunk)
+
+    def beat(self, progress: Progress) -> None:
+        """Told to both."""
+        for each in self._all:
+            each.beat(progress)
+
+    def retrying(self, attempt: Attempt, delay: float) -> None:
+        """Told to both."""
+        for each in self._all:
+            each.retrying(attempt, delay)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Told to both."""
+        for each in self._all:
+            each.ended(outcome)
+
+
+def _event(stream: TextIO, name: str, value: object) -> None:
+    data = (
+        {key: records.to_data(item) for key, item in value.items()}
+        if isinstance(value, dict)
+        else records.to_data(value)
+    )
+    _write(stream, json.dumps({"event": name, **data}) + "\n")
+
+
+def _holder(holder: Mapping[str, object]) -> str:
+    return f"another gate is at work in this work tree (process {holder.get('pid', '?')}, run {holder.get('run', '?')})"

@@ -1,0 +1,96 @@
+"""``orxaq runs``: look into the past."""
+
+import json
+import os
+import shutil
+import time
+
+from pathlib import Path
+
+import click
+
+from .. import gate, history
+from ..core import records
+from ..errors import UsageError
+from ..model import Outcome, RunRecord
+from ..report import terminal
+from ..repository import trees
+
+
+@click.command(name="runs")
+@click.argument("what", type=click.Choice(["list", "show", "explain"]), default="list")
+@click.argument("run", default="", metavar="[ID]")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(what: str, run: str, form: str) -> int:
+    """List the runs of this work tree, show one, or explain why it ended as it did.
+
+    ID is the beginning of a run's id; without one the latest run is meant. `explain` names, for each checkpoint,
+    why a stored pass was used or missed, what was retried and why, and what led to the verdict.
+
+    \b
+    Examples:
+      orxaq runs
+      orxaq runs explain
+      orxaq runs show 20261123T1015 --format json
+    """
+    repository = trees.discover(Path.cwd())
+    state = gate.open_state(repository, os.environ)
+    if what == "list":
+        if run:
+            raise UsageError(f"`orxaq runs list` takes no id, but got {run!r}", advice="use `orxaq runs show ID`")
+        _list(tuple(history.latest_first(state)), form)
+        return 0
+    record = history.find(state, run)
+    if form == "json":
+        click.echo(json.dumps(records.to_data(record), indent=1))
+    elif what == "show":
+        click.echo(terminal.summary(record, width=shutil.get_terminal_size().columns, colour=False))
+    else:
+        click.echo("\n".join(_explain(record, history.folder(state, record.id))))
+    return 0
+
+
+def _list(runs: tuple[RunRecord, ...], form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps([records.to_data(record) for record in runs], indent=1))
+        return
+    for record in runs:
+        verdict = record.verdict.value if record.verdict else "cut off"
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_at))
+        took = f"{record.finished_at - record.started_at:.1f} s" if record.finished_at else "?"
+        parts = ", ".join(f"{outcome.checkpoint.name} {outcome.verdict.value}" for outcome in record.outcomes)
+        click.echo(f"{record.id}  {began}  {verdict:<14} {took:>9}  {parts}")
+    if not runs:
+        click.echo("no run has been recorded here yet; `orxaq gate` makes the first one", err=True)
+
+
+def _explain(record: RunRecord, folder: Path) -> list[str]:
+    """Why a run ended as it did, a line a reason."""
+    verdict = record.verdict.value if record.verdict else "cut off before its end, which counts as not passed"
+    lines = [f"run {record.id}: {verdict}"]
+    if record.shared_from:
+        lines.append(f"  the result was taken over from run {record.shared_from}, which judged the same content")
+    for outcome in record.outcomes:
+        lines += _explain_outcome(outcome)
+    lines += [f"  note: {note}" for note in record.notes]
+    return [*lines, f"  kept in {folder}"]
+
+
+def _explain_outcome(outcome: Outcome) -> list[str]:
+    lines = [f"{outcome.checkpoint.name}: {outcome.verdict.value}: {outcome.why}"]
+    state = "hit" if outcome.stored else "miss"
+    lines += [f"  stored pass: {state}: {why}" for why in outcome.key_story]
+    if outcome.key:
+        lines.append(f"  key {outcome.key[:16]}")
+    for attempt in outcome.attempts:
+        found = attempt.diagnosis
+        waited = f" after waiting {attempt.waited:.1f} s" if attempt.waited else ""
+        lines.append(
+            f"  attempt {attempt.number}{waited}: {found.cause.value}: {found.why} ({attempt.exit.duration:.1f} s)"
+        )
+        if found.line:
+            lines.append(f"    decided by: {found.line}")
+        if found.cause.environmental:
+            lines.append("    the machine's fault: may be tried again")
+        lines += [f"    contradiction: {words}" for words in attempt.evidence.contradictions]
+    return lines

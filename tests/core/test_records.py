@@ -1,0 +1,100 @@
+"""The words as plain data and back."""
+
+import json
+
+import pytest
+
+from pytest_orxaq.core import records
+from pytest_orxaq.model import (
+    Attempt,
+    Cause,
+    Checkpoint,
+    Counts,
+    Diagnosis,
+    Evidence,
+    EvidenceKind,
+    Exit,
+    GitState,
+    JUnitFile,
+    JUnitState,
+    Outcome,
+    RunRecord,
+    Session,
+    Stall,
+    StoredPass,
+    Strength,
+    Verdict,
+)
+
+
+CHECKPOINT = Checkpoint(name="test", command=("make", "test"), evidence=EvidenceKind.TESTS, environment=(("A", "b"),))
+ATTEMPT = Attempt(
+    number=1,
+    mailbox="/m",
+    started_at=1.5,
+    exit=Exit(code=0, marks=((1.0, 2),)),
+    evidence=Evidence(strength=Strength.WITNESS, durations=(("t", 0.5),)),
+    diagnosis=Diagnosis(cause=Cause.PASSED, why="fine"),
+)
+RECORD = RunRecord(
+    id="r",
+    version="1",
+    started_at=1,
+    git=GitState(top="/x"),
+    verdict=Verdict.PASSED,
+    outcomes=(
+        Outcome(
+            checkpoint=CHECKPOINT,
+            verdict=Verdict.PASSED,
+            why="",
+            attempts=(ATTEMPT,),
+            stored=StoredPass(key="k", run="q", passed_at=2.0, counts=Counts(passed=1)),
+        ),
+    ),
+)
+
+
+def test_round_trip() -> None:
+    """A record written as JSON and read back is the same, but for what is only of use while an attempt is judged."""
+    back = records.from_data(RunRecord, json.loads(json.dumps(records.to_data(RECORD))))
+    assert back.outcomes[0].attempts[0].exit.marks == ()
+    assert records.to_data(back) == records.to_data(RECORD)
+    assert back.outcomes[0].stored == RECORD.outcomes[0].stored
+
+
+def test_mappings_and_sets() -> None:
+    """Mappings stay mappings, sets become sorted lists and sets again."""
+    session = Session(name="s", passed={"b": 1.0, "a": 2.0})
+    file = JUnitFile(path="p", state=JUnitState.OK, passed=frozenset({"b", "a"}))
+    assert records.from_data(Session, records.to_data(session)) == session
+    assert records.to_data(file)["passed"] == ["a", "b"]
+    assert records.from_data(JUnitFile, records.to_data(file)) == file
+
+
+def test_later_versions_keys_are_passed_over() -> None:
+    """A key that this version does not know is no error."""
+    assert records.from_data(Stall, {"cpu": 1, "memory": 0.5, "io": 0.0, "gpu": 1.0}) == Stall(
+        cpu=1.0, memory=0.5, io=0.0
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        {"cpu": 1.0, "memory": 0.5},
+        {"cpu": "1", "memory": 0.5, "io": 0.0},
+        {"cpu": True, "memory": 0.5, "io": 0.0},
+    ],
+)
+def test_wrong_shapes_are_refused(data: object) -> None:
+    """A value of the wrong type, or a missing one that has no default, is a ValueError that names the place."""
+    with pytest.raises(ValueError, match="Stall"):
+        records.from_data(Stall, data)
+
+
+def test_a_pair_has_two() -> None:
+    """A tuple of fixed length is read as such."""
+    with pytest.raises(ValueError, match="2 items expected, 1 found"):
+        records.from_data(Evidence, {"durations": [["t"]]})

@@ -1,0 +1,54 @@
+"""Which part of the output tests had no hand in."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_orxaq.core.transcript import decode, outside_tests, tail
+from pytest_orxaq.model import ClosingLine, Counts, Exit, Session
+
+
+DATA = (
+    b"pip: Connection reset by peer\n=== test session starts ===\nrude words of a test\n=== 1 passed ===\nmake: done\n"
+)
+OPENED = DATA.index(b"=== test")
+CLOSED = DATA.index(b"=== 1 passed")
+CLOSING = ClosingLine(runner="pytest", line="=== 1 passed ===", counts=Counts(passed=1), offset=CLOSED, opened=OPENED)
+
+
+def test_without_a_runner_everything_is_outside() -> None:
+    """Where no test ran, no test wrote."""
+    assert outside_tests(DATA, Exit(), (), ()) == decode(DATA)
+
+
+def test_by_closing_line() -> None:
+    """What a runner printed between its opening and its closing words is left out."""
+    seen = outside_tests(DATA, Exit(), (), (CLOSING,))
+    assert "Connection reset" in seen
+    assert "make: done" in seen
+    assert "rude" not in seen
+
+
+def test_by_the_journal() -> None:
+    """What had been written before a session opened is outside, whatever the words are."""
+    exit = Exit(marks=((1.0, OPENED), (2.0, CLOSED)))
+    seen = outside_tests(DATA, exit, (Session(name="s", opened_at=1.5),), ())
+    assert "Connection reset" in seen
+    assert "rude" not in seen
+    assert "make: done" not in seen
+
+
+def test_a_session_older_than_all_marks() -> None:
+    """Without a mark before the session nothing counts as outside."""
+    assert outside_tests(DATA, Exit(), (Session(name="s", opened_at=1.5),), ()).strip() == ""
+
+
+@given(st.binary(), st.lists(st.tuples(st.floats(0, 9), st.integers(0, 99))), st.floats(0, 9))
+def test_any_bytes(data: bytes, marks: list[tuple[float, int]], opened: float) -> None:
+    """No bytes and no marks are too odd."""
+    outside_tests(data, Exit(marks=tuple(marks)), (Session(name="s", opened_at=opened),), ())
+
+
+def test_tail() -> None:
+    """The tail is the last lines, and never more than so many characters."""
+    assert tail("a\nb\nc\n\n", lines=2, characters=100) == "b\nc"
+    assert tail("a\nbcdef", lines=2, characters=3) == "def"

@@ -1,0 +1,59 @@
+"""What README and docs show is true."""
+
+import re
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from click.testing import CliRunner
+
+from pytest_orxaq import config
+from pytest_orxaq.cli import commands
+
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def shown() -> list[str]:
+    """The orxaq commands in README's console blocks."""
+    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    lines = [line.removeprefix("$ ").partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line.startswith("orxaq ")))
+
+
+@pytest.mark.parametrize("line", [line for line in shown() if "demo" not in line and " run " not in line])
+def test_shown_commands_work(project: Callable[..., Any], line: str) -> None:
+    """Each command shown runs in a repository with passing checkpoints, and ends with 0."""
+    makefile = ".PHONY: lint test\nlint:\n\t{python} -m compileall -q .\ntest:\n\t{python} -m pytest -q\n"
+    here = project(
+        {"Makefile": makefile, "test_a.py": "def test_a(): pass\n", ".gitignore": "__pycache__\n.pytest_cache\n"}
+    )
+    here.orxaq("gate")
+    ran = here.orxaq(*line.split()[1:])
+    assert ran.code == 0, ran.err
+
+
+@pytest.mark.parametrize("target", ["gate", "test"])
+def test_shown_targets_exist(target: str) -> None:
+    """The Makefile has the targets that README names."""
+    assert f"$ make {target}" in README
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_shown_configuration_is_read(tmp_path: Path) -> None:
+    """The configuration in README is one."""
+    (block,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "pyproject.toml").write_text(block, encoding="utf-8")
+    assert config.load(tmp_path, {}).deadline == 1800.0
+
+
+@pytest.mark.parametrize("name", ["gate", "run", "runs", "demo"])
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    """--help explains, and shows an example."""
+    result = CliRunner().invoke(commands, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Example" in result.output
