@@ -79,7 +79,7 @@ def test_without_a_gate_there_is_nothing(top: Path, mailbox: Mailbox) -> None:
     (top / "conftest.py").write_text(check, encoding="utf-8")
     done = run(top)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "orxaq" not in done.stdout.replace(str(top), "")
+    assert "orxaq: evidence" not in done.stdout.replace(str(top), "")
     assert list(mailbox.folder.iterdir()) == []
 
 

@@ -113,9 +113,7 @@ def digest(repository: Repository) -> TreeDigest:
 _DAMAGED = ("invalid gitfile format", "not a git repository: ", "too large to be a .git file", "no path in gitfile")
 
 
-def _no_repository(directory: Path, places: Answer, lines: list[str]) -> RepositoryError | MachineError:
-    said = places.err.decode(errors="replace").strip()
-    first = said.partition("\n")[0].removeprefix("fatal: ")
+def _no_repository(directory: Path, places: Answer, lines: list[str]) -> OrxaqError:
     if places.timed_out:
         return MachineError(f"git did not answer in {directory}", advice="Is its file system reachable?")
     if lines[:1] == ["true"]:
@@ -127,6 +125,12 @@ def _no_repository(directory: Path, places: Answer, lines: list[str]) -> Reposit
         return RepositoryError(
             f"{directory} is inside git's own folder", advice="Run this in the work tree, beside the .git folder."
         )
+    return _refused(directory, places.err.decode(errors="replace").strip())
+
+
+def _refused(directory: Path, said: str) -> RepositoryError:
+    """What git's refusal to name the repository means."""
+    first = said.partition("\n")[0].removeprefix("fatal: ")
     if "dubious ownership" in said:
         return RepositoryError(
             f"git does not trust the repository in {directory}: it belongs to another user",

@@ -195,17 +195,16 @@ def _object(attributes: Mapping[str, Value], room: int) -> str:
 
 
 def _value(value: Value) -> str:
-    kind = type(value)
-    if kind is str:
-        return _text(value)  # type: ignore[arg-type]
-    if kind is int:
-        return str(value)
-    if isinstance(value, str):  # an enumeration's member, for one
-        return _text(str(value))
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, float):
-        return repr(float(value)) if isfinite(value) else f'"{value}"'
-    return f"[{','.join(map(_value, value))}]"
+    if type(value) is str:  # the usual kind, first
+        return _text(value)
+    match value:
+        case str():  # an enumeration's member
+            return _text(str(value))
+        case None | bool():
+            return "null" if value is None else str(value).lower()
+        case int():
+            return str(int(value))
+        case float():
+            return repr(float(value)) if isfinite(value) else f'"{value}"'
+        case _:
+            return f"[{','.join(map(_value, value))}]"

@@ -13,7 +13,18 @@ from pytest_orxaq.cli import console
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--v=0"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+    "--v=0",
+]
 MEASURE = """<script>window.addEventListener("load", () => {
   const box = document.querySelector("h1").getBoundingClientRect();
   document.title = [box.top, box.bottom, innerHeight, document.documentElement.scrollWidth, innerWidth].join(" ");
