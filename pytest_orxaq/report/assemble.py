@@ -14,7 +14,7 @@ from .state import git_facts, git_paths, machine_facts, resource_facts
 from .tone import Tone
 from .verdicts import TONES, finished, headline, steps
 from .view import AttemptView, CheckpointView, Fact, FindingView, Report
-from .words import ago, brief, count, counts, ending, moment, number, seconds, shell, shortened, size
+from .words import ago, brief, count, counts, ending, moment, number, seconds, sentence, shell, shortened, size
 
 
 _FINDINGS = 300
@@ -105,7 +105,7 @@ def _checkpoint(outcome: Outcome, position: int, failures: Failures, now: float)
         command=shortened(shell(outcome.checkpoint.command), _LONGEST_VALUE),
         verdict=str(outcome.verdict),
         tone=TONES[outcome.verdict],
-        why=shortened(outcome.why, _LONGEST_VALUE),
+        why=sentence(shortened(outcome.why, _LONGEST_VALUE)),
         cause=attempts[-1].cause if attempts else "stored pass" if outcome.stored else "not run",
         time=seconds(spent) if attempts else _NONE,
         counts=_counted(outcome),
@@ -141,7 +141,7 @@ def _attempt(attempt: Attempt, anchor: str, failures: Failures, *, last: bool) -
         cause=diagnosis.cause.value,
         environmental=diagnosis.cause.environmental,
         tone=_tone(attempt),
-        why=shortened(diagnosis.why, _LONGEST_VALUE),
+        why=sentence(shortened(diagnosis.why, _LONGEST_VALUE)),
         line=brief(diagnosis.line, 500),
         started=moment(attempt.started_at),
         waited=seconds(attempt.waited) if attempt.waited else "",

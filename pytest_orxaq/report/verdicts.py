@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ..model import Attempt, Cause, Outcome, RunRecord, Strength, Verdict
 from .tone import Step, Tone
-from .words import brief, count, listing, repeating, seconds, shell
+from .words import brief, count, listing, repeating, seconds, sentence, shell
 
 
 TONES = {
@@ -55,8 +55,9 @@ def headline(record: RunRecord) -> str:
         return f"Cut off: not passed. The run began{_of(record.outcomes)} and never ended."
     if verdict is Verdict.PASSED:
         return f"Passed: {_proof(record.outcomes)}."
-    # The checkpoints that share the run's verdict explain it best; the others stand in the table below.
-    told = [o for o in record.outcomes if o.verdict is verdict] or [o for o in record.outcomes if o.verdict != "passed"]
+    # The checkpoints that share the run's verdict explain it best.
+    told = [o for o in record.outcomes if o.verdict is verdict]
+    told += [o for o in record.outcomes if o.verdict not in {verdict, Verdict.PASSED, Verdict.FLAKY}]
     reasons = [_reason(outcome) for outcome in told[:2]]
     if len(told) > len(reasons):
         reasons.append(f"and {count(len(told) - len(reasons), 'checkpoint')} more")
@@ -138,14 +139,14 @@ def _steps(outcome: Outcome, command: str) -> list[Step]:
         return []
     name = _name(outcome)
     if not outcome.attempts:
-        return [Step(text=f"{name}: {brief(outcome.why)}")]
+        return [Step(text=f"{name}: {sentence(brief(outcome.why))}")]
     if outcome.verdict is Verdict.FLAKY:
-        return [Step(text=f"{name}: nothing blocks you, but something is unsteady. {brief(outcome.why)}")]
+        return [Step(text=f"{name}: Nothing blocks you, but something is unsteady. {sentence(brief(outcome.why))}")]
     last = outcome.attempts[-1]
     diagnosis = last.diagnosis
     if diagnosis.cause is Cause.PASSED:  # a leftover, or a contradiction: the outcome says it
-        return [Step(text=f"{name}: {brief(outcome.why)}")]
-    text = f"{name}: {brief(diagnosis.advice or _ADVICE.get(diagnosis.cause, outcome.why))}"
+        return [Step(text=f"{name}: {sentence(brief(outcome.why))}")]
+    text = f"{name}: {sentence(brief(diagnosis.advice or _ADVICE.get(diagnosis.cause, outcome.why)))}"
     return [Step(text=text, command=command or _repeating(last))]
 
 

@@ -111,6 +111,12 @@ def signal_name(value: int) -> str:
         return f"signal {value}"
 
 
+def sentence(text: str) -> str:
+    """The text with its first letter large, where it begins with a word."""
+    first = text.partition(" ")[0]
+    return text[0].upper() + text[1:] if first.isalpha() else text
+
+
 def shortened(text: str, head: int, tail: int = 0) -> str:
     """The text, or its two ends with a line between them that says how much is missing."""
     missing = len(text) - head - tail

@@ -139,6 +139,15 @@ def test_every_verdict_and_cause_makes_a_report(record: RunRecord, tmp_path: Pat
             "Cut off: not passed. The run began, got as far as test and never ended.",
         ),
         (
+            records.record(
+                Verdict.FAILED,
+                records.outcome(Verdict.INFRASTRUCTURE, why="A lock."),
+                records.outcome(Verdict.FLAKY, why="Odd."),
+                records.outcome(Verdict.FAILED, why="No."),
+            ),
+            "Failed: test: No; test: A lock.",
+        ),
+        (
             records.record(Verdict.FAILED, *[records.outcome(Verdict.FAILED, why="No.") for _ in range(4)]),
             "Failed: test: No; test: No; and 2 checkpoints more.",
         ),

@@ -103,6 +103,18 @@ def test_long_text_says_what_is_missing() -> None:
     assert words.shortened("a" * 50 + "b" * 50, 2, 2) == "aa\n… 96 characters left out …\nbb"
     assert words.shortened("abc", 2, 1) == "abc"
     assert words.brief("a\n  b") == "a b"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("", ""), ("it ended", "It ended"), ("tests/a.py broke", "tests/a.py broke"), ("Done", "Done")]
+)
+def test_sentences_begin_large(text: str, said: str) -> None:
+    """A word is made large, a path or a name with signs in it is not."""
+    assert words.sentence(text) == said
+
+
+def test_one_line_says_what_is_missing() -> None:
+    """A text that does not fit one line is cut with its length."""
     assert words.brief("x" * 5000, 10) == "xxxxxxxxxx… (5,000 characters)"
 
 
