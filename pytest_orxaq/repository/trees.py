@@ -309,7 +309,7 @@ def _raw(top: Path, path: bytes, algorithm: str) -> bytes:
     place = _at(top, path)
     kind = os.lstat(place).st_mode
     if stat.S_ISLNK(kind):
-        target = os.readlink(place)  # noqa: PTH115 - bytes
+        target = os.readlink(place)
         return hashlib.new(algorithm, b"blob %d\0%b" % (len(target), target)).hexdigest().encode()
     if not stat.S_ISREG(kind):  # a pipe would be waited for
         raise _NoDigestError(f"{_shown(path)} is neither a file nor a link")
