@@ -18,7 +18,6 @@ from .system.journal import Journal, Severity, Trace
 
 
 CARRIED = Path(__file__).parent / "carried"  # what is offered to a pytest that has never heard of us
-OUTPUT = "output.log"
 _TAIL_LINES, _TAIL_CHARACTERS = 60, 16_000
 
 
@@ -95,9 +94,7 @@ def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float
     from . import inquest  # noqa: PLC0415 - see _make_ready
     from .core import diagnosis  # noqa: PLC0415
 
-    evidence, symptoms = inquest.hold(
-        box, checkpoint, exit, output=box.folder / OUTPUT, top=bench.top, since=started_at
-    )
+    evidence, symptoms = inquest.hold(box, checkpoint, exit, output=_output(box), top=bench.top, since=started_at)
     found = diagnosis.diagnose(exit, evidence, symptoms, kind=checkpoint.evidence)
     attempt = Attempt(
         number=number,
@@ -107,7 +104,7 @@ def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float
         evidence=evidence,
         diagnosis=found,
         waited=waited,
-        output_tail=_tail(box.folder / OUTPUT),
+        output_tail=_tail(_output(box)),
     )
     _tell(bench, checkpoint, attempt)
     return redaction.redacted(attempt, bench.secrets)
@@ -135,13 +132,18 @@ def _run(bench: Bench, checkpoint: Checkpoint, box: mailbox.Mailbox) -> Exit:
         checkpoint.command,
         directory=bench.top,
         environment=mailbox.offer(box, own, carried=CARRIED),
-        output=box.folder / OUTPUT,
+        output=_output(box),
         timeout=timeout,
         cancellation=bench.cancellation,
         watch=bench.audience.heard,
         tick=bench.audience.beat,
         sampler=resources.Meter(),
     )
+
+
+def _output(box: mailbox.Mailbox) -> Path:
+    """Where the command's output is kept: beside the mailbox, in which only witnesses have business."""
+    return box.folder.with_name(f"{box.folder.name}.log")
 
 
 def _tail(output: Path) -> str:

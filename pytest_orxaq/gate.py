@@ -385,7 +385,7 @@ def _with_context(run: _Run) -> RunRecord:
     """The record with what a reviewer asks next: the machine, and what changed since the last pass."""
     before = history.last_pass(run.state)
     git = run.record.git
-    if before is not None and before.git.commit:
+    if before is not None and before.git.commit and run.record.verdict not in _GOOD:
         changed = trees.changes_between(run.repository, before.git.commit)
         git = replace(git, last_pass=before.git.commit, changed=changed)
     git = replace(git, subject=trees.subject_of(run.repository))

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import pytest_orxaq
+
 from pytest_orxaq.core import testimony
 from pytest_orxaq.mailbox import Mailbox, create, offer, read_sessions
 
 
-ROOT = Path(__file__).parents[1]
-CARRIED = ROOT / "pytest_orxaq" / "carried"
+PACKAGE = Path(pytest_orxaq.__file__).parent
+ROOT = PACKAGE.parent
+CARRIED = PACKAGE / "carried"
 HEAVY = ("jinja2", "git", "junitparser", "psutil", "rich", "click")
 
 
@@ -76,7 +79,7 @@ def test_without_a_gate_there_is_nothing(top: Path, mailbox: Mailbox) -> None:
     (top / "conftest.py").write_text(check, encoding="utf-8")
     done = run(top)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "orxaq" not in done.stdout.replace(str(top), "")
+    assert "orxaq: evidence" not in done.stdout.replace(str(top), "")
     assert list(mailbox.folder.iterdir()) == []
 
 

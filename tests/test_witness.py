@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+import pytest_orxaq
+
 from pytest_orxaq.core import testimony
 from pytest_orxaq.mailbox import Mailbox, create, offer, read_sessions
 from pytest_orxaq.model import Session, TestOutcome, TestResult
 
 
-PACKAGE = Path(__file__).parents[1] / "pytest_orxaq"
+PACKAGE = Path(pytest_orxaq.__file__).parent
 CARRIED = PACKAGE / "carried"
 LONGEST = 120  # seconds, after which a run hangs
 PASSING = "def test_one(): pass\ndef test_two(): pass\n"
@@ -152,6 +154,8 @@ def test_every_outcome_is_told(project: Project) -> None:
 
 OUTCOMES = """
 import pytest
+
+import pytest_orxaq
 @pytest.fixture
 def bad_setup(): raise OSError("setup")
 @pytest.fixture

@@ -12,7 +12,7 @@ import re
 # An OSC without its end swallows a line at most, or one stray byte would hide all that follows.
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c|(?=[\n\x1b])|\Z)"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\n\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c|(?=[\n\x1b])|\Z)"
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
@@ -108,7 +108,7 @@ def workflow_property(text: str) -> str:
 def workflow_lines(text: str) -> str:
     """Output for a GitHub log in which no line is a workflow command."""
     # The runner looks for "::" at a line's first visible character and for "##[" anywhere in it.
-    text = re.sub(r"(?m)^(\s*):(?=:)", r"\1: ", _LINE_END.sub("\n", text))
+    text = re.sub(r"(?m)^([^\S\n]*):(?=:)", r"\1: ", _LINE_END.sub("\n", text))
     return text.replace("##[", "# #[")
 
 

@@ -14,7 +14,7 @@ MARK = "[redacted]"
 _SHORTEST = 8  # below this a value is found in innocent text
 _NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|KEY|CREDENTIAL", re.IGNORECASE)
 _NAME_OF_A_PLACE = re.compile(r"(?:FILE|PATH|DIR|SOCK|SOCKET|HOME)$", re.IGNORECASE)
-_USERINFO = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@?#]*:([^\s/@]+)@")
+_USERINFO = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s/:@?#]*:([^\s/@]+)@")
 
 Value = TypeVar("Value")
 
@@ -69,12 +69,17 @@ def _spellings(value: str) -> Iterator[str]:
         yield base64.urlsafe_b64encode(b"\0" * offset + raw).decode()[first : bits // 6]
 
 
-# Each with a literal that must be there first: looking for that is what makes a clean text cheap.
+# Each with a literal that must be there first: looking for that is what makes a clean text cheap. What stands before
+# a sign that may never come is bounded, or hostile text would cost the square of its length.
 _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
     (literals, re.compile(pattern), replacement)
     for literals, pattern, replacement in (
-        (("-----BEGIN",), r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----[\s\S]*?(?:-----END [A-Z0-9 ]*-----|\Z)", MARK),
-        (("://",), r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^\s/:@?#'\"]*:[^\s/@'\"]+@", rf"\1{MARK}@"),
+        (
+            ("-----BEGIN",),
+            r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY[A-Z ]{0,10}-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,50}-----|\Z)",
+            MARK,
+        ),
+        (("://",), r"(\b[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/:@?#'\"]*:[^\s/@'\"]+@", rf"\1{MARK}@"),
         (("gh",), r"\bgh[pousr]_[A-Za-z0-9]{20,}", MARK),
         (("github_pat_",), r"\bgithub_pat_[A-Za-z0-9_]{20,}", MARK),
         (("glpat-",), r"\bglpat-[A-Za-z0-9_.-]{20,}", MARK),
@@ -85,7 +90,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
         (("pypi-",), r"\bpypi-[A-Za-z0-9_-]{30,}", MARK),
         (("earer", "EARER"), r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}", rf"\1{MARK}"),
         (("asic ", "ASIC "), r"(?i)\b(authorization['\"]?\s*[:=]\s*['\"]?basic\s+)[A-Za-z0-9+/=_-]{6,}", rf"\1{MARK}"),
-        (("eyJ",), r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*", MARK),
+        (("eyJ",), r"\beyJ[A-Za-z0-9_-]{8,400}\.[A-Za-z0-9_-]{4,4000}\.[A-Za-z0-9_-]*", MARK),
     )
 )
 

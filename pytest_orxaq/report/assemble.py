@@ -7,20 +7,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..core.redaction import NONE, Secrets, redacted
-from ..model import Attempt, Counts, Outcome, RunRecord, StoredPass, Strength
+from ..model import Attempt, Counts, LeakedProcess, Outcome, RunRecord, StoredPass, Strength
 from .failures import Failures
 from .source import Sources
 from .state import git_facts, git_paths, machine_facts, resource_facts
 from .tone import Tone
 from .verdicts import TONES, finished, headline, steps
 from .view import AttemptView, CheckpointView, Fact, FindingView, Report
-from .words import ago, brief, count, counts, ending, moment, number, seconds, shell, shortened, size
+from .words import ago, brief, count, counts, ending, moment, number, seconds, sentence, shell, shortened, size
 
 
 _FINDINGS = 300
 _NAMES = 50
 _OUTPUT = 24_000
 _LONGEST_VALUE = 2_000
+_NONE = "—"
 
 _STRENGTHS = {
     Strength.NONE: "none",
@@ -34,16 +35,16 @@ def assemble(record: RunRecord, *, top: Path, now: float, secrets: Secrets = NON
     """The report on a run; `now` is the time on the wall clock."""
     failures = Failures(sources=Sources(top), secrets=secrets)
     checkpoints = tuple(_checkpoint(outcome, n, failures, now) for n, outcome in enumerate(record.outcomes, 1))
-    commands = {view.name: view.last.groups[0].command for view in checkpoints if view.last and view.last.groups}
+    largest = {view.name: view.last.groups[0].command for view in checkpoints if view.last and view.last.groups}
     cut_off = not finished(record)
     report = Report(
-        repository=Path(record.git.top).name or str(top.name),
+        repository=brief(Path(record.git.top).name or top.name, 80),
         headline=headline(record),
         verdict="cut off" if cut_off else str(record.verdict),
         tone=Tone.BAD if record.verdict is None or cut_off else TONES[record.verdict],
         where=_where(record),
         when=_when(record),
-        steps=steps(record, commands),
+        steps=steps(record, largest),
         checkpoints=checkpoints,
         git=git_facts(record.git),
         paths=git_paths(record.git),
@@ -63,7 +64,7 @@ def assemble(record: RunRecord, *, top: Path, now: float, secrets: Secrets = NON
 
 def _where(record: RunRecord) -> str:
     commit = record.git.commit[:12] or "no commit yet"
-    return f"{record.git.branch or 'detached'} at {commit}" + (", with changes" if record.git.dirty else "")
+    return f"{brief(record.git.branch, 80) or 'detached'} at {commit}" + (", with changes" if record.git.dirty else "")
 
 
 def _when(record: RunRecord) -> str:
@@ -104,9 +105,9 @@ def _checkpoint(outcome: Outcome, position: int, failures: Failures, now: float)
         command=shortened(shell(outcome.checkpoint.command), _LONGEST_VALUE),
         verdict=str(outcome.verdict),
         tone=TONES[outcome.verdict],
-        why=shortened(outcome.why, _LONGEST_VALUE),
+        why=sentence(shortened(outcome.why, _LONGEST_VALUE)),
         cause=attempts[-1].cause if attempts else "stored pass" if outcome.stored else "not run",
-        time=seconds(spent) if attempts else "–",
+        time=seconds(spent) if attempts else _NONE,
         counts=_counted(outcome),
         attempts=attempts,
         stored=_stored(outcome.stored, now) if outcome.stored else "",
@@ -117,13 +118,13 @@ def _checkpoint(outcome: Outcome, position: int, failures: Failures, now: float)
 
 def _counted(outcome: Outcome) -> str:
     if outcome.stored:
-        return counts(outcome.stored.counts) if outcome.stored.counts != Counts() else "–"
+        return counts(outcome.stored.counts) if outcome.stored.counts != Counts() else _NONE
     if not outcome.attempts:
-        return "–"
+        return _NONE
     evidence = outcome.attempts[-1].evidence
     if evidence.counts == Counts() and evidence.findings:
         return count(len(evidence.findings), "finding")
-    return counts(evidence.counts) if evidence.counts != Counts() else "–"
+    return counts(evidence.counts) if evidence.counts != Counts() else _NONE
 
 
 def _stored(stored: StoredPass, now: float) -> str:
@@ -140,7 +141,7 @@ def _attempt(attempt: Attempt, anchor: str, failures: Failures, *, last: bool) -
         cause=diagnosis.cause.value,
         environmental=diagnosis.cause.environmental,
         tone=_tone(attempt),
-        why=shortened(diagnosis.why, _LONGEST_VALUE),
+        why=sentence(shortened(diagnosis.why, _LONGEST_VALUE)),
         line=brief(diagnosis.line, 500),
         started=moment(attempt.started_at),
         waited=seconds(attempt.waited) if attempt.waited else "",
@@ -188,9 +189,9 @@ def _findings(attempt: Attempt) -> tuple[FindingView, ...]:
     )
 
 
-def _processes(processes: Sequence[object]) -> tuple[Fact, ...]:
+def _processes(processes: Sequence[LeakedProcess]) -> tuple[Fact, ...]:
     return tuple(
-        Fact(name=f"{process.pid}", value=f"{shortened(process.command, 500)} ({seconds(process.age)} old)")  # type: ignore[attr-defined]
+        Fact(name=f"{process.pid}", value=f"{shortened(process.command, 500)} ({seconds(process.age)} old)")
         for process in processes[:_NAMES]
     )
 

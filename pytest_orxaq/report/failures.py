@@ -9,15 +9,13 @@ from ..core.redaction import Secrets
 from ..model import Failure, TestResult
 from .source import Sources
 from .view import Excerpt, Fact, FailureView, GroupView, Text
-from .words import brief, count, seconds, shell, shortened
+from .words import brief, count, repeating, seconds, shortened
 
 
 _GROUPS = 40  # shown in full
 _NAMED = 200  # shown by name
 _TESTS = 50  # listed in a group
-_IN_ONE_COMMAND = 8
 _LONGEST_ID = 400
-_LONGEST_COMMAND = 2_000
 _TRACEBACK = (12_000, 6_000)
 _MESSAGE = (3_000, 1_000)
 _SECTION = (3_000, 6_000)
@@ -81,7 +79,7 @@ class Failures:
                 for name, value in first.parameters[:_PARAMETERS]
             ),
             failures=tuple(self._failure(first, f, since) for f in first.failures[:_FAILURES]) if full else (),
-            command=self._command(ids[:_IN_ONE_COMMAND]) if pytest else "",
+            command=repeating(ids) if pytest else "",
         )
 
     def _failure(self, result: TestResult, failure: Failure, since: float) -> FailureView:
@@ -103,15 +101,6 @@ class Failures:
         if frame is None and result.file and result.line:
             frame = Frame(path=result.file, line=result.line)
         return self.sources.excerpt(frame, since) if frame else None
-
-    def _command(self, ids: Sequence[str]) -> str:
-        """The command that repeats the tests, where one can be given that means the same in a shell."""
-        if any(id.startswith("-") or "\0" in id for id in ids):
-            return ""
-        command = shell(("python", "-m", "pytest", *ids))
-        if len(command) > _LONGEST_COMMAND:
-            command = shell(("python", "-m", "pytest", ids[0]))
-        return command if len(command) <= _LONGEST_COMMAND else ""
 
 
 def _stated_place(result: TestResult) -> str:

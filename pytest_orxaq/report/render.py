@@ -43,7 +43,7 @@ def write(
     cache: Path | None = None,
     secrets: Secrets = NONE,
 ) -> Written:
-    """Write all reports on a run; `overrides` is a folder with templates of the user's own."""
+    """Write all reports on a run; `overrides` is a folder with templates of the user's own, `cache` one for our use."""
     record = redacted(record, secrets)
     report = assemble(record, top=top, now=now, secrets=secrets)
     page, page_note = _page(html_page.render, report, overrides, cache)

@@ -82,7 +82,6 @@ def _lines(path: Path) -> tuple[tuple[str, ...], float, str]:
             text = file.read(_LARGEST).decode("utf-8", "replace")
     except OSError as error:
         return (), 0.0, f"This file cannot be read: {error.strerror}."
-    lines = text.removesuffix("\n").split(
-        "\n"
-    )  # str.splitlines() counts form feeds, which Python's line numbers do not
+    # str.splitlines() counts form feeds too, which Python's line numbers do not.
+    lines = text.removesuffix("\n").split("\n")
     return tuple(line.rstrip("\r") for line in lines), found.st_mtime, ""

@@ -5,10 +5,10 @@ import textwrap
 from ..core.escaping import plain
 from ..core.frames import foreign, frames
 from ..core.grouping import leading, meaningful_line
-from ..model import Attempt, Outcome, RunRecord, TestResult
+from ..model import Outcome, RunRecord, TestResult
 from .tone import Tone
 from .verdicts import TONES, finished, headline, steps
-from .words import brief, count, seconds, shell
+from .words import brief, count, seconds
 
 
 _FAILURES = 10
@@ -23,8 +23,7 @@ def summary(record: RunRecord, *, width: int, colour: bool) -> str:
     lines = [*paint.wrapped(f"{_SIGNS[tone]} ", headline(record), style=f"1;{_COLOURS[tone]}"), ""]
     for outcome in record.outcomes:
         lines += _checkpoint(outcome, paint)
-    commands = {o.checkpoint.name: _command(o.attempts[-1]) for o in record.outcomes if o.attempts}
-    todo = steps(record, commands)
+    todo = steps(record)
     if todo and tone is not Tone.GOOD:
         lines += ["", paint.styled("What to do", "1")]
         for step in todo:
@@ -89,10 +88,3 @@ def _failure(result: TestResult, paint: _Paint) -> list[str]:
     lines = paint.wrapped("      ", brief(result.id))
     said = f"{place}{meaningful_line(failure)}".strip()
     return lines + (paint.wrapped("        ", brief(said), style=_COLOURS[Tone.QUIET]) if said else [])
-
-
-def _command(attempt: Attempt) -> str:
-    """The command that repeats the first failing tests."""
-    from_pytest = [r.id for r in attempt.evidence.failures[:3] if attempt.evidence.strength.name == "WITNESS"]
-    usable = [id for id in from_pytest if len(id) < 300 and not id.startswith("-") and "\0" not in id]
-    return shell(("python", "-m", "pytest", *usable)) if usable else ""

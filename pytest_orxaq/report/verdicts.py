@@ -1,8 +1,10 @@
 """The verdict of a run in one sentence, and what to do about it."""
 
-from ..model import Attempt, Cause, Outcome, RunRecord, Verdict
+from collections.abc import Mapping
+
+from ..model import Attempt, Cause, Outcome, RunRecord, Strength, Verdict
 from .tone import Step, Tone
-from .words import brief, count, listing, seconds, shell
+from .words import brief, count, listing, repeating, seconds, sentence, shell
 
 
 TONES = {
@@ -53,23 +55,28 @@ def headline(record: RunRecord) -> str:
         return f"Cut off: not passed. The run began{_of(record.outcomes)} and never ended."
     if verdict is Verdict.PASSED:
         return f"Passed: {_proof(record.outcomes)}."
-    # The checkpoints that share the run's verdict explain it best; the others stand in the table below.
-    told = [o for o in record.outcomes if o.verdict is verdict] or [o for o in record.outcomes if o.verdict != "passed"]
+    # The checkpoints that share the run's verdict explain it best.
+    told = [o for o in record.outcomes if o.verdict is verdict]
+    told += [o for o in record.outcomes if o.verdict not in {verdict, Verdict.PASSED, Verdict.FLAKY}]
     reasons = [_reason(outcome) for outcome in told[:2]]
     if len(told) > len(reasons):
         reasons.append(f"and {count(len(told) - len(reasons), 'checkpoint')} more")
     return f"{_OPENING[verdict]}: {'; '.join(reasons)}." if reasons else f"{_OPENING[verdict]}."
 
 
+def _name(outcome: Outcome) -> str:
+    return brief(outcome.checkpoint.name, 60)  # a sentence that scrolls is no headline
+
+
 def _of(outcomes: tuple[Outcome, ...]) -> str:
-    done = [outcome.checkpoint.name for outcome in outcomes if outcome.attempts or outcome.stored]
+    done = [_name(outcome) for outcome in outcomes if outcome.attempts or outcome.stored]
     return f", got as far as {done[-1]}" if done else ""
 
 
 def _proof(outcomes: tuple[Outcome, ...]) -> str:
     if not outcomes:
         return "no checkpoint was asked for"
-    names = listing([outcome.checkpoint.name for outcome in outcomes], 4)
+    names = listing([_name(outcome) for outcome in outcomes], 4)
     executed = sum(o.stored.counts.executed if o.stored else o.attempts[-1].evidence.counts.executed
                    for o in outcomes if o.stored or o.attempts)  # fmt: skip
     ran = f", {count(executed, 'test')} ran" if executed else ""
@@ -79,14 +86,14 @@ def _proof(outcomes: tuple[Outcome, ...]) -> str:
 
 
 def _reason(outcome: Outcome) -> str:
-    name = outcome.checkpoint.name
+    name = _name(outcome)
     last = outcome.attempts[-1] if outcome.attempts else None
     said = _said(outcome, last) if last else ""
     return said or brief(f"{name}: {outcome.why}".rstrip(". "), 200)
 
 
 def _said(outcome: Outcome, last: Attempt) -> str:
-    name, evidence, cause = outcome.checkpoint.name, last.evidence, last.diagnosis.cause
+    name, evidence, cause = _name(outcome), last.evidence, last.diagnosis.cause
     if outcome.verdict is Verdict.FLAKY and len(outcome.attempts) > 1:
         return f"{name} passed on attempt {len(outcome.attempts)}, the first was {outcome.attempts[0].diagnosis.cause.value}"
     if outcome.verdict is Verdict.FLAKY and evidence.recovered:
@@ -112,12 +119,12 @@ def _said(outcome: Outcome, last: Attempt) -> str:
     return ""
 
 
-def steps(record: RunRecord, commands: dict[str, str]) -> tuple[Step, ...]:
-    """What to do, most useful first; `commands` reproduces the main failure of a checkpoint by its name."""
+def steps(record: RunRecord, commands: Mapping[str, str] | None = None) -> tuple[Step, ...]:
+    """What to do, most useful first; `commands` may know by a checkpoint's name what repeats its main failure."""
     if record.verdict is Verdict.PASSED and finished(record):
         return (Step(text="Nothing to do."),)
     told = [o for o in record.outcomes if finished(record) or o.attempts]
-    made = [step for outcome in told for step in _steps(outcome, commands.get(outcome.checkpoint.name, ""))]
+    made = [step for outcome in told for step in _steps(outcome, (commands or {}).get(outcome.checkpoint.name, ""))]
     open_names = [o.checkpoint.name for o in record.outcomes if o.verdict not in {Verdict.PASSED, Verdict.FLAKY}]
     if not finished(record):
         made.append(Step(text="Nothing of this run counts. Run the gate again:", command=shell(("orxaq", "gate"))))
@@ -130,14 +137,21 @@ def steps(record: RunRecord, commands: dict[str, str]) -> tuple[Step, ...]:
 def _steps(outcome: Outcome, command: str) -> list[Step]:
     if outcome.verdict in {Verdict.PASSED, Verdict.CANCELLED}:
         return []
-    name = outcome.checkpoint.name
+    name = _name(outcome)
     if not outcome.attempts:
-        return [Step(text=f"{name}: {brief(outcome.why)}")]
+        return [Step(text=f"{name}: {sentence(brief(outcome.why))}")]
     if outcome.verdict is Verdict.FLAKY:
-        return [Step(text=f"{name}: nothing blocks you, but something is unsteady. {brief(outcome.why)}")]
-    diagnosis = outcome.attempts[-1].diagnosis
+        return [Step(text=f"{name}: Nothing blocks you, but something is unsteady. {sentence(brief(outcome.why))}")]
+    last = outcome.attempts[-1]
+    diagnosis = last.diagnosis
     if diagnosis.cause is Cause.PASSED:  # a leftover, or a contradiction: the outcome says it
-        return [Step(text=f"{name}: {brief(outcome.why)}")]
-    return [
-        Step(text=f"{name}: {brief(diagnosis.advice or _ADVICE.get(diagnosis.cause, outcome.why))}", command=command)
-    ]
+        return [Step(text=f"{name}: {sentence(brief(outcome.why))}")]
+    text = f"{name}: {sentence(brief(diagnosis.advice or _ADVICE.get(diagnosis.cause, outcome.why)))}"
+    return [Step(text=text, command=command or _repeating(last))]
+
+
+def _repeating(attempt: Attempt) -> str:
+    """The command for the first failing tests, else for those that ran when it ended; only of tests that pytest knows."""
+    if attempt.evidence.strength is not Strength.WITNESS:
+        return repeating(attempt.evidence.running)
+    return repeating([result.id for result in attempt.evidence.failures[:3]] or attempt.evidence.running)

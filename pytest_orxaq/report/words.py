@@ -1,6 +1,5 @@
 """Say figures and lists the way people read them."""
 
-import re
 import shlex
 import signal
 
@@ -112,6 +111,12 @@ def signal_name(value: int) -> str:
         return f"signal {value}"
 
 
+def sentence(text: str) -> str:
+    """The text with its first letter large, where it begins with a word."""
+    first = text.partition(" ")[0]
+    return text[0].upper() + text[1:] if first.isalpha() else text
+
+
 def shortened(text: str, head: int, tail: int = 0) -> str:
     """The text, or its two ends with a line between them that says how much is missing."""
     missing = len(text) - head - tail
@@ -127,28 +132,33 @@ def brief(text: str, most: int = 300) -> str:
     return line if len(line) <= most and len(text) <= most * 4 else f"{line[:most]}… ({len(text):,} characters)"
 
 
-_UNPRINTABLE = re.compile(
-    r"[^ -~\u00a1-\ud7ff\ue000-\ufefe\uff00-\uffef\U00010000-\U0010ffff]|[\u200b-\u200f\u2028-\u202f\u2060-\u206f]"
-)
-
-
 def shell(words: Sequence[str]) -> str:
-    """A command as one types it into a shell; what a terminal cannot show is escaped in the way of bash."""
+    """A command as one types it into a shell; what cannot be seen is escaped in the way of bash."""
     return " ".join(_quoted(word) for word in words)
 
 
 def _quoted(word: str) -> str:
-    if not _UNPRINTABLE.search(word):
+    if word.isprintable():
         return shlex.quote(word)
     escaped = word.replace("\\", "\\\\").replace("'", "\\'")
-    return "$'" + _UNPRINTABLE.sub(_escape, escaped) + "'"
+    return "$'" + "".join(c if c.isprintable() else _bytes(c) for c in escaped) + "'"
 
 
-def _escape(match: re.Match[str]) -> str:
-    return "".join(
-        f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape" if _is_byte(match[0]) else "replace")
-    )
+def _bytes(character: str) -> str:
+    # A byte that is not UTF-8 travels through Python as a lone surrogate.
+    errors = "surrogateescape" if "\udc80" <= character <= "\udcff" else "replace"
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", errors))
 
 
-def _is_byte(character: str) -> bool:
-    return "\udc80" <= character <= "\udcff"  # how Python carries a byte that is not UTF-8
+_TESTS_AT_ONCE = 8
+_LONGEST_COMMAND = 2_000
+
+
+def repeating(ids: Sequence[str]) -> str:
+    """The command that runs these pytest tests again, the first of them where they are many; empty if none can be said."""
+    usable = [id for id in ids[:_TESTS_AT_ONCE] if id and not id.startswith("-") and "\0" not in id]
+    for some in (usable, usable[:1]):
+        command = shell(("python", "-m", "pytest", *some))
+        if some and len(command) <= _LONGEST_COMMAND:
+            return command
+    return ""

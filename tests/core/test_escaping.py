@@ -2,6 +2,7 @@
 
 import html
 import re
+import time
 
 from html.parser import HTMLParser
 
@@ -223,3 +224,24 @@ def test_colours_in_html(text: str, shown: str) -> None:
 def test_surrogates_alone_are_replaced() -> None:
     """For data only what cannot be encoded is changed."""
     assert surrogates_replaced("\x00\x1b\udcff\u202e") == "\x00\x1b\\udcff\u202e"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x9d" * 300_000 + "\x1b",
+        "\x1b]" * 150_000,
+        "\x1b[" * 150_000,
+        "\x1b[" + "1;" * 150_000,
+        "\n" * 300_000,
+        " \n:" * 100_000,
+    ],
+    ids=range(6),
+)
+def test_a_hostile_flood_costs_its_length(text: str) -> None:
+    """Sequences that never end do not stop the report."""
+    began = time.monotonic()
+    for change in (plain, ansi_to_html, markdown_block, markdown_inline, markdown_text, workflow_data, workflow_lines):
+        change(text)
+    terminal(text, colour=True)
+    assert time.monotonic() - began < 20

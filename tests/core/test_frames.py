@@ -1,5 +1,7 @@
 """Places are found in tracebacks, whoever wrote them."""
 
+import time
+
 import pytest
 
 from hypothesis import given
@@ -102,3 +104,13 @@ def test_foreign_paths(path: str, is_foreign: bool) -> None:
 def test_any_text_has_frames_or_none(text: str) -> None:
     """Nothing that a test prints makes the search fail."""
     assert all(frame.line >= 0 and frame.path for frame in frames(text))
+
+
+@pytest.mark.parametrize(
+    "line", ["\tat " + "a." * 450, "    at " + "a (" * 300, "a" * 900 + ".p" * 40, "  " + "/a.go" * 180, "def " * 240]
+)
+def test_a_hostile_flood_costs_its_length(line: str) -> None:
+    """A traceback full of lines that are almost frames does not stop the report."""
+    began = time.monotonic()
+    frames(f"{line}\n" * 500)
+    assert time.monotonic() - began < 20

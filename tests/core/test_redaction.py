@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
@@ -141,3 +142,25 @@ def test_a_clean_record_comes_back_itself() -> None:
     """What holds no secret is not copied."""
     clean = (Part(text="fine"), {"a": ("b",)}, Part)
     assert redacted(clean) is clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN " + "PRIVATE KEY" * 30_000,
+        "://" + "a-" * 150_000,
+        "://" + "a:" * 150_000,
+        "://a:b" * 50_000,
+        "eyJ-" * 75_000,
+        "eyJ" + "a" * 300 + ("." + "eyJ" + "a" * 300) * 1_000,
+        "Bearer" + " " * 300_000,
+        "authorization" * 20_000 + "basic ",
+    ],
+    ids=range(8),
+)
+def test_a_hostile_flood_costs_its_length(text: str) -> None:
+    """Text that looks like the beginning of a secret over and over does not stop the gate."""
+    began = time.monotonic()
+    redact(text)
+    secrets_of({"X": text})
+    assert time.monotonic() - began < 20

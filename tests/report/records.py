@@ -215,7 +215,7 @@ def failing_run() -> RunRecord:
     )
     tests = (
         failed_test(),
-        failed_test("tests/test_cart.py::test_total_includes_tax[0.07]"),
+        failed_test("tests/test_cart.py::test_total_includes_tax[0.07]", parameters=(("rate", "Decimal('0.07')"),)),
         failed_test("tests/test_invoice.py::TestInvoice::test_sum_of_a_month"),
         simple_failure(
             "tests/test_api.py::test_paging",
