@@ -142,6 +142,9 @@ def work_tree_lock(
     finally:
         with suppress(OSError):
             beside.unlink()
+        # By name: closing alone leaves the lock with a child that was forked and has not yet executed its program.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

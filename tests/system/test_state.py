@@ -87,6 +87,16 @@ def test_git_cannot_be_written_to(tmp_path: Path) -> None:
     assert "Not a directory" in state.notes[0]
 
 
+def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
+    """A file of the name of our folder is left alone, and state goes elsewhere."""
+    (tmp_path / "git").mkdir()
+    (tmp_path / "git" / "orxaq").write_text("mine")
+    state = opened(tmp_path, HOME=str(tmp_path))
+    assert state.common.is_relative_to(tmp_path / ".local")
+    assert "File exists" in state.notes[0]
+    assert (tmp_path / "git" / "orxaq").read_text() == "mine"
+
+
 def test_home_of_state(tmp_path: Path) -> None:
     """Without XDG_STATE_HOME, or with one that the specification forbids, it is ~/.local/state."""
     (tmp_path / "git").write_text("")
@@ -342,15 +352,20 @@ def test_the_lock_of_one_that_ended(tmp_path: Path, end: Callable[[subprocess.Po
 
 
 def test_a_child_does_not_inherit_the_lock(tmp_path: Path) -> None:
-    """A process that was started under the lock and outlives its holder keeps nothing locked."""
+    """A process that was started under the lock and outlives its killed holder keeps nothing locked."""
     path = tmp_path / "lock"
-    with work_tree_lock(path, holder={}, timeout=0, on_wait=unheard):
-        child = subprocess.Popen((sys.executable, "-c", "input()"), stdin=subprocess.PIPE, close_fds=False)
-    try:
-        with work_tree_lock(path, holder={}, timeout=0, on_wait=unheard):
-            pass
-    finally:
-        child.communicate(b"\n", timeout=BOUND)
+    child = "import subprocess\n    subprocess.Popen((sys.executable, '-c', 'input()'), close_fds=False)"
+    code = HOLDER.replace("print('held', flush=True)", f"{child}\n    print('held', flush=True)")
+    command = (sys.executable, "-c", code, str(path))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.kill()
+        assert process.wait(BOUND) == -signal.SIGKILL
+        # The child still waits for the end of the input that we hold open.
+        with work_tree_lock(path, holder={}, timeout=BOUND, on_wait=lambda _: None):
+            assert process.stdin is not None
+            assert not process.stdin.closed
 
 
 def test_a_lock_file_that_was_deleted(tmp_path: Path) -> None:
