@@ -12,7 +12,7 @@ from pathlib import Path
 from . import mailbox
 from .audience import Audience
 from .core import environment, redaction, retry, transcript
-from .model import Attempt, Cause, Checkpoint, Exit, Settings
+from .model import Attempt, Cause, Checkpoint, EvidenceKind, Exit, Settings
 from .system import process, resources
 from .system.journal import Journal, Severity, Trace
 
@@ -131,7 +131,8 @@ def _run(bench: Bench, checkpoint: Checkpoint, box: mailbox.Mailbox) -> Exit:
     return process.run(
         checkpoint.command,
         directory=bench.top,
-        environment=mailbox.offer(box, own, carried=CARRIED),
+        # A linter needs no witness, and may look at what PYTHONPATH holds.
+        environment=mailbox.offer(box, own, carried=None if checkpoint.evidence is EvidenceKind.FINDINGS else CARRIED),
         output=_output(box),
         timeout=timeout,
         cancellation=bench.cancellation,

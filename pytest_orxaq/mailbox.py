@@ -64,14 +64,16 @@ def create(parent: Path, name: str, nonce: str) -> Mailbox:
 
 
 def offer(
-    mailbox: Mailbox, environment: Mapping[str, str], *, carried: Path, autoload_disabled: bool = False
+    mailbox: Mailbox, environment: Mapping[str, str], *, carried: Path | None, autoload_disabled: bool = False
 ) -> dict[str, str]:
-    """The environment with which a command finds the mailbox, and its pytest the witness."""
+    """The environment with which a command finds the mailbox, and its pytest the witness if there is one to carry."""
     offered = dict(environment)
     offered.pop("ORXAQ_WITNESS", None)  # a gate inside a test is no nested session
     offered["ORXAQ_ATTEMPT"] = _joined(environment.get("ORXAQ_ATTEMPT", ""), str(mailbox.folder))
     offered["ORXAQ_NONCE"] = mailbox.nonce
-    if os.pathsep not in str(carried):  # else no list of folders can name it, and other evidence must do
+    if carried is not None and os.pathsep not in str(
+        carried
+    ):  # else no list of folders can name it, and other evidence must do
         offered["PYTHONPATH"] = _joined(str(carried), environment.get("PYTHONPATH", ""))
         if autoload_disabled:
             # Only then: with PYTHONPATH set anew by the recipe, pytest would die of this.

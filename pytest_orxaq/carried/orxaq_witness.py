@@ -12,4 +12,4 @@ if sys.version_info >= (3, 7):  # noqa: UP036  # pragma: no branch  # older ones
 
     if int(pytest.__version__.split(".")[0]) >= 7:  # pragma: no branch
         # Pytest takes its hooks from here. The folder stands on the path under no package's name.
-        from orxaq_witness_py3 import pytest_configure  # type: ignore[import-not-found] # noqa: F401
+        from orxaq_witness_py3 import pytest_configure  # type: ignore[import-not-found,import-untyped,unused-ignore] # noqa: F401
