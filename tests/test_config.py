@@ -146,6 +146,7 @@ REFUSED = {
     "[tool.orxaq]\ncheckpoints = ['a', 'a']": ('2: "a" is in checkpoints more than once',),
     "[tool.orxaq]\ncheckpoints = ['-k']": ('2: "-k" cannot be the name of a checkpoint', "letters"),
     "[tool.orxaq]\ndeep = ['test']": ('2: "test" is in checkpoints and in deep',),
+    "[tool.orxaq]\ntemplates = '../x'": ("2: templates must be a folder's path below the repository's top",),
     "[tool.orxaq]\ncheckpoint = 1": ("2: checkpoint must be a table of tables",),
     "[tool.orxaq.checkpoint]\ntest = 1": ("2: [tool.orxaq.checkpoint.test] must be a table",),
     '[tool.orxaq.checkpoint."../x"]': ('1: "../x" cannot be the name of a checkpoint',),

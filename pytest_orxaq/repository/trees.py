@@ -235,8 +235,6 @@ def _changes(top: Path) -> list[_Change]:
         old, new = meta[1:].split(b" ", 2)[:2]
         if b"160000" in {old, new}:
             raise _NoDigestError(f"the submodule {_shown(path)} is not as recorded: its content is not known")
-        if meta.endswith(b" U"):
-            raise _NoDigestError(f"{_shown(path)} is in conflict: a merge is not finished")
         changes.append(_Change(path, new))
     return changes
 

@@ -8,7 +8,7 @@ import stat
 import time
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def read_json(
         content = json.loads(_read(path))
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, IsADirectoryError) as error:
         _set_aside(path, f"is damaged ({_first_line(error)})", note)
         return None
     except OSError as error:
@@ -142,6 +142,9 @@ def work_tree_lock(
     finally:
         with suppress(OSError):
             beside.unlink()
+        # By name: closing alone leaves the lock with a child that was forked and has not yet executed its program.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
@@ -253,15 +256,18 @@ _LARGEST = 64 << 20  # bytes that a state file can sensibly have
 
 
 def _read(path: Path) -> bytes:
-    # Without O_NONBLOCK, a named pipe in the file's place would be waited for.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
+    with open(path, "rb", opener=_at_once) as file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a file")
         if status.st_size > _LARGEST:
             raise ValueError(f"{status.st_size} bytes")
         return file.read()
+
+
+def _at_once(path: str, flags: int) -> int:
+    # A named pipe in the file's place would be waited for.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _set_aside(path: Path, what: str, note: Callable[[str], object]) -> None:
@@ -330,23 +336,30 @@ def _locked(path: Path, timeout: float, on_wait: Callable[[Mapping[str, object]]
 
 
 def _try_to_lock(path: Path) -> int | None:
-    # Never inherited: a process that outlives us would keep the work tree locked.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """The descriptor that holds the lock, None if somebody else holds it."""
+    with ExitStack() as opened:
+        try:
+            # Never inherited: a process that outlives us would keep the work tree locked.
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            opened.callback(os.close, descriptor)
+            if not _lock(descriptor, path):
+                return None
+        except OSError as error:
+            raise MachineError(
+                f"{path} cannot be locked: {error.strerror}",
+                advice="Set ORXAQ_STATE_DIR to a folder on a local file system.",
+            ) from error
+        opened.pop_all()
+    return descriptor
+
+
+def _lock(descriptor: int, path: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Somebody may have deleted the file in between; then this lock is nobody's.
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError as error:
-        os.close(descriptor)
-        raise MachineError(
-            f"{path} cannot be locked: {error.strerror}",
-            advice="Set ORXAQ_STATE_DIR to a folder on a local file system.",
-        ) from error
-    os.close(descriptor)
-    return None
+        return False
 
 
 def holder_of(path: Path) -> dict[str, object]:

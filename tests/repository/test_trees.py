@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_orxaq.errors import MachineError, RepositoryError
+from pytest_orxaq.repository import trees
 from pytest_orxaq.repository.trees import (
     Repository,
     TreeDigest,
@@ -19,6 +20,7 @@ from pytest_orxaq.repository.trees import (
     discover,
     subject_of,
 )
+from pytest_orxaq.system.process import Answer
 
 
 Git = Callable[..., str]
@@ -437,6 +439,24 @@ def test_a_pipe_is_not_waited_for(top: Path) -> None:
     (top / "a.txt").unlink()
     os.mkfifo(top / "a.txt")
     assert "a.txt is neither a file nor a link" in why_not(top)
+
+
+def test_a_git_that_says_too_much(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing that cannot be kept whole is not believed."""
+    repository = discover(top)
+    (tmp_path / "git").write_text("#!/bin/sh\nexec head -c 70000000 /dev/zero\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert digest(repository).why_not == "git could not list the work tree: it said more than can be kept"
+
+
+def test_a_git_that_does_not_answer(tmp_path: Path) -> None:
+    """A git that was stopped for its time is the machine's fault, and said."""
+    late = Answer(code=None, signal=9, out=b"", err=b"", timed_out=True, truncated=False)
+    refused = trees._no_repository(tmp_path, late, [""])
+    assert isinstance(refused, MachineError)
+    assert "did not answer" in refused.what
+    assert trees._complaint(late) == "it took too long"
 
 
 def test_a_folder_that_vanished(top: Path) -> None:
