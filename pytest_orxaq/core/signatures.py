@@ -418,7 +418,7 @@ RULES: tuple[Rule, ...] = (
         needle="error sending request for url (",
         pattern=r"(?:[×├╰│─▶> ]*)(?:Caused by: |error: )?error sending request for url \(https?://.+\)",
         advice=_NETWORK,
-        matches=("  Caused by: error sending request for url (https://pypi.org/simple/x/)",),
+        matches=("  Caused by: error sending request for url (https://index.example/simple/x/)",),
     ),
     Rule(
         id="uv-fetch-status",
@@ -427,9 +427,9 @@ RULES: tuple[Rule, ...] = (
         pattern=r"(?:[×├╰│─▶> ]*)(?:Caused by: |error: )?HTTP status server error \(50[0234] [^)]*\) for url \(https?://.+\)",
         advice=_BUSY,
         matches=(
-            "  Caused by: HTTP status server error (503 Service Unavailable) for url (https://pypi.org/simple/x/)",
+            "  Caused by: HTTP status server error (503 Service Unavailable) for url (https://index.example/simple/x/)",
         ),
-        misses=("  Caused by: HTTP status client error (404 Not Found) for url (https://pypi.org/simple/x/)",),
+        misses=("  Caused by: HTTP status client error (404 Not Found) for url (https://index.example/simple/x/)",),
     ),
     Rule(
         id="poetry",
@@ -475,7 +475,7 @@ RULES: tuple[Rule, ...] = (
         pattern=rf".{{0,20}}ERR_PNPM_META_FETCH_FAIL +GET \S+: .*{_NODE_CODES}.*",
         advice=_NETWORK,
         matches=(
-            "ERR_PNPM_META_FETCH_FAIL  GET https://registry.npmjs.org/x: request to https://registry.npmjs.org/x failed, reason: getaddrinfo EAI_AGAIN registry.npmjs.org",
+            "ERR_PNPM_META_FETCH_FAIL  GET https://registry.example/x: request to https://registry.example/x failed, reason: getaddrinfo EAI_AGAIN registry.example",
         ),
     ),
     Rule(

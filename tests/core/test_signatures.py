@@ -26,7 +26,7 @@ PERMANENT = (
     "ERROR: No matching distribution found for nonsense",
     "ERROR: Could not find a version that satisfies the requirement x==99 (from versions: 1.0, 2.0)",
     "npm error code E404",
-    "npm error 404 Not Found - GET https://registry.npmjs.org/x",
+    "npm error 404 Not Found - GET https://registry.example/x",
     "E: Unable to locate package x",
     "E: Failed to fetch http://deb.example.org/x.deb  404  Not Found [IP: 192.0.2.1 80]",
     "Error response from daemon: unauthorized: authentication required",
