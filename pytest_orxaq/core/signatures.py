@@ -437,7 +437,7 @@ RULES: tuple[Rule, ...] = (
         needle="All attempts to connect to ",
         pattern=r"All attempts to connect to \S+ failed\.",
         advice=_NETWORK,
-        matches=("All attempts to connect to pypi.org failed.",),
+        matches=("All attempts to connect to index.example failed.",),
     ),
     Rule(
         id="npm-code",
