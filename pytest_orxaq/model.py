@@ -35,6 +35,14 @@ class Checkpoint:
     key_environment: tuple[str, ...] = ()  # names whose values are part of the pass key
 
 
+class ReleasePolicy(StrEnum):
+    """Which dead locks may be taken out of git's way."""
+
+    PROOF = "proof"
+    ELIMINATION = "elimination"  # those with a proof, and by elimination too
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The configuration in force, and where it came from."""
@@ -47,6 +55,8 @@ class Settings:
     longest_delay: float = 30.0
     origin: str = "defaults"  # the file that was read
     templates: str = ""  # a folder, relative to the top, with report templates of the user's own
+    lock_release: ReleasePolicy = ReleasePolicy.ELIMINATION  # which stale git locks may be taken away
+    lock_min_age: float = 300.0  # unchanged for so long, before a lock may be dead by elimination
 
 
 # ---------------------------------------------------------------- exit
@@ -479,7 +489,9 @@ class Signals:
     oddity: str = ""  # why it is no lock of git's making (a link, a folder, a pipe, unreadable); a sentence
     age: float = 0.0  # seconds since its last change, by the clock of the file system; negative: from the future
     suspects: tuple[Suspect, ...] = ()
-    leased: bool | None = None  # False: somebody has it open, seen or not; True: nobody has; None: it could not be asked
+    leased: bool | None = (
+        None  # False: somebody has it open, seen or not; True: nobody has; None: it could not be asked
+    )
     pid_file: str = ""  # path of git's pid file beside it, if there is one
     pid_file_dead: bool = False  # written with the lock, by a process of this boot and namespace, which is gone
     own_death: OwnDeath | None = None
@@ -515,14 +527,6 @@ class Judgement:
     proof: Proof | None = None  # of death only
     holder: Suspect | None = None  # of a live one, where it is known
     unseen: tuple[str, ...] = ()  # what could not be seen, where that decided
-
-
-class ReleasePolicy(StrEnum):
-    """Which dead locks may be taken out of git's way."""
-
-    PROOF = "proof"
-    ELIMINATION = "elimination"  # those with a proof, and by elimination too
-    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
