@@ -5,13 +5,14 @@ import threading
 import time
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import mailbox
+from . import clearing, mailbox
 from .audience import Audience
 from .core import environment, redaction, retry, transcript
-from .model import Attempt, Cause, Checkpoint, EvidenceKind, Exit, Settings
+from .model import Attempt, Cause, Checkpoint, EvidenceKind, Exit, Recovery, Settings
+from .repository.locks import Grounds
 from .system import process, resources
 from .system.journal import Journal, Severity, Trace
 
@@ -36,6 +37,7 @@ class Bench:
     journal: Journal
     trace: Trace  # handed down, so that what runs below can join it
     audience: Audience
+    grounds: Grounds  # where git's locks are looked for
 
     @property
     def remaining(self) -> float:
@@ -48,24 +50,51 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
     attempts: tuple[Attempt, ...] = ()
     waited = 0.0
     while True:
-        attempts += (_attempt(bench, checkpoint, number=len(attempts) + 1, waited=waited),)
+        recoveries = clearing.clear(bench.grounds, pause=bench.cancellation.wait)
+        number = len(attempts) + 1
+        attempts += (_attempt(bench, checkpoint, number=number, waited=waited, recoveries=recoveries),)
         delay = _delay(bench, checkpoint, attempts)
+        if attempts[-1].diagnosis.cause is Cause.GIT_LOCKED:
+            attempts, free = _wait_for_lock(bench, attempts, patience=0.0 if delay is None else bench.remaining)
+            delay = delay if free else None
         if delay is None:
             return attempts
-        bench.journal.emit(
-            "orxaq.recovery.attempt",
-            f"retrying {checkpoint.name} in {delay:.1f} s",
-            severity=Severity.WARN,
-            attributes={
-                **_names(checkpoint, len(attempts)),
-                "orxaq.recovery.kind": "retry",
-                "error.type": attempts[-1].diagnosis.cause.value,
-            },
-        )
-        bench.audience.retrying(attempts[-1], delay)
+        _tell_retry(bench, checkpoint, attempts[-1], delay)
         if bench.cancellation.wait(delay):
             return attempts
         waited = delay
+
+
+def _wait_for_lock(
+    bench: Bench, attempts: tuple[Attempt, ...], *, patience: float
+) -> tuple[tuple[Attempt, ...], bool]:
+    """Wait for the lock that stopped the last attempt; the attempts with what came of it, and whether it is gone."""
+    *before, last = attempts
+    survey = clearing.wait_for(
+        bench.grounds,
+        last.diagnosis.line,
+        patience=patience,
+        pause=bench.cancellation.wait,
+        waiting=bench.audience.blocked,
+    )
+    last = replace(last, recoveries=(*last.recoveries, *survey.recoveries))
+    if survey.remaining:
+        last = replace(last, diagnosis=clearing.explained(last.diagnosis, survey.remaining[0]))
+    return (*before, redaction.redacted(last, bench.secrets)), not survey.remaining
+
+
+def _tell_retry(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, delay: float) -> None:
+    bench.journal.emit(
+        "orxaq.recovery.attempt",
+        f"retrying {checkpoint.name} in {delay:.1f} s",
+        severity=Severity.WARN,
+        attributes={
+            **_names(checkpoint, attempt.number),
+            "orxaq.recovery.kind": "retry",
+            "error.type": attempt.diagnosis.cause.value,
+        },
+    )
+    bench.audience.retrying(attempt, delay)
 
 
 def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) -> float | None:
@@ -83,7 +112,9 @@ def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) 
     )
 
 
-def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float) -> Attempt:
+def _attempt(
+    bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float, recoveries: tuple[Recovery, ...]
+) -> Attempt:
     threading.Thread(target=_make_ready, daemon=True).start()
     box = mailbox.create(bench.folder, f"{checkpoint.name}-{number}", os.urandom(16).hex())
     bench.audience.begun(checkpoint, number)
@@ -103,6 +134,7 @@ def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float
         evidence=evidence,
         diagnosis=found,
         waited=waited,
+        recoveries=recoveries,
         output_tail=_tail(_output(box)),
     )
     _tell(bench, checkpoint, attempt)

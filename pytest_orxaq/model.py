@@ -586,6 +586,7 @@ class Attempt:
     evidence: Evidence
     diagnosis: Diagnosis
     waited: float = 0.0  # before it, for back-off
+    recoveries: tuple[Recovery, ...] = ()  # git locks that were dealt with before it, or after it for the next one
     output_tail: str = ""  # the last lines of the output
 
 
