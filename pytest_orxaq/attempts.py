@@ -12,7 +12,7 @@ from . import clearing, mailbox
 from .audience import Audience
 from .core import environment, redaction, retry, transcript
 from .model import Attempt, Cause, Checkpoint, EvidenceKind, Exit, Recovery, Settings
-from .repository.locks import Grounds
+from .repository.locks import Grounds, Survey
 from .system import process, resources
 from .system.journal import Journal, Severity, Trace
 
@@ -50,9 +50,11 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
     attempts: tuple[Attempt, ...] = ()
     waited = 0.0
     while True:
-        recoveries = clearing.clear(bench.grounds, pause=bench.cancellation.wait)
+        before = clearing.clear(bench.grounds, pause=bench.cancellation.wait)
+        began_at = time.time()
         number = len(attempts) + 1
-        attempts += (_attempt(bench, checkpoint, number=number, waited=waited, recoveries=recoveries),)
+        attempts += (_attempt(bench, checkpoint, number=number, waited=waited, recoveries=before.recoveries),)
+        _bury(bench, checkpoint, attempts[-1], began_at=began_at, before=before)
         delay = _delay(bench, checkpoint, attempts)
         if attempts[-1].diagnosis.cause is Cause.GIT_LOCKED:
             attempts, free = _wait_for_lock(bench, attempts, patience=0.0 if delay is None else bench.remaining)
@@ -81,6 +83,14 @@ def _wait_for_lock(
     if survey.remaining:
         last = replace(last, diagnosis=clearing.explained(last.diagnosis, survey.remaining[0]))
     return (*before, redaction.redacted(last, bench.secrets)), not survey.remaining
+
+
+def _bury(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, *, began_at: float, before: Survey) -> None:
+    """Remember that an attempt is gone to its last process: a lock that came with it has no holder any more."""
+    if not attempt.exit.survivors:
+        present = (each.lock.path for each in before.remaining)
+        actor = f"{checkpoint.name} #{attempt.number} of run {bench.run}"
+        clearing.bury(bench.grounds, actor, began_at=began_at, present=present)
 
 
 def _tell_retry(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, delay: float) -> None:

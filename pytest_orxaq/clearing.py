@@ -2,12 +2,14 @@
 
 import os
 import re
+import time
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from .model import Diagnosis, LockState, Recovery
-from .repository import locks
+from .errors import BusyError
+from .model import Diagnosis, LockState
+from .repository import lockfiles, locks, memory
 from .repository.locks import Examined, Grounds
 
 
@@ -15,9 +17,27 @@ _LONGER_THAN_THE_FLOOR = 30.0  # seconds: what is going to be dead by its age is
 _PAUSE = 5.0  # at most between two looks, at least half of it
 
 
-def clear(grounds: Grounds, *, pause: Callable[[float], bool]) -> tuple[Recovery, ...]:
-    """Release every dead lock; what was done. ``pause`` sleeps, and says whether to stop."""
-    return locks.survey(grounds, release=True, pause=pause).recoveries
+def clear(grounds: Grounds, *, pause: Callable[[float], bool]) -> locks.Survey:
+    """Release every dead lock; what there was, and what was done. ``pause`` sleeps, and says whether to stop.
+
+    That another recoverer is at work is no reason to fail: it does the same.
+    """
+    try:
+        return locks.survey(grounds, release=True, pause=pause)
+    except BusyError:
+        return locks.Survey()
+
+
+def bury(grounds: Grounds, actor: str, *, began_at: float, present: Iterable[str]) -> None:
+    """Remember the death of a command that is gone with everything it started, if it left locks behind.
+
+    ``present`` are the paths of the locks that were there when it began.
+    """
+    before = frozenset(present)
+    if {lock.path for lock in lockfiles.find(grounds.places).locks} - before:
+        memory.record_death(
+            grounds.state.common, actor=actor, began_at=began_at, ended_at=time.time(), present=before
+        )
 
 
 def wait_for(
@@ -37,7 +57,7 @@ def wait_for(
     recoveries: tuple[Examined, ...] = ()
     told = ""
     while True:
-        survey = _concerning(locks.survey(grounds, release=True, pause=pause), complaint)
+        survey = _concerning(clear(grounds, pause=pause), complaint)
         recoveries += tuple(each for each in survey.examined if each.recovery and not each.remains)
         left = survey.remaining
         if not left or patience <= 0:
