@@ -68,9 +68,7 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
         waited = delay
 
 
-def _wait_for_lock(
-    bench: Bench, attempts: tuple[Attempt, ...], *, patience: float
-) -> tuple[tuple[Attempt, ...], bool]:
+def _wait_for_lock(bench: Bench, attempts: tuple[Attempt, ...], *, patience: float) -> tuple[tuple[Attempt, ...], bool]:
     """Wait for the lock that stopped the last attempt; the attempts with what came of it, and whether it is gone."""
     *before, last = attempts
     survey = clearing.wait_for(

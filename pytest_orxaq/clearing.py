@@ -35,9 +35,7 @@ def bury(grounds: Grounds, actor: str, *, began_at: float, present: Iterable[str
     """
     before = frozenset(present)
     if {lock.path for lock in lockfiles.find(grounds.places).locks} - before:
-        memory.record_death(
-            grounds.state.common, actor=actor, began_at=began_at, ended_at=time.time(), present=before
-        )
+        memory.record_death(grounds.state.common, actor=actor, began_at=began_at, ended_at=time.time(), present=before)
 
 
 def wait_for(
@@ -94,5 +92,7 @@ _NAMED = re.compile(r"'([^']+)': File exists")
 def _concerning(survey: locks.Survey, complaint: str) -> locks.Survey:
     """The survey of the one lock that git named, if it named one of this repository; else of all."""
     found = _NAMED.search(complaint)
-    named = tuple(each for each in survey.examined if found and os.path.realpath(each.lock.path) == os.path.realpath(found[1]))
+    named = tuple(
+        each for each in survey.examined if found and os.path.realpath(each.lock.path) == os.path.realpath(found[1])
+    )
     return replace(survey, examined=named) if found else survey

@@ -101,7 +101,9 @@ def survey(grounds: Grounds, *, release: bool, pause: Callable[[float], bool]) -
             pause(SETTLE)
             second = _gather(grounds, watched)
             memory.record_sightings(
-                grounds.state.common, [(s.lock, s.snapshot) for s in second if s.snapshot], memory.recall(grounds.state.common)
+                grounds.state.common,
+                [(s.lock, s.snapshot) for s in second if s.snapshot],
+                memory.recall(grounds.state.common),
             )
             examined = tuple(
                 _settle(grounds, *row, release=release) for row in zip(watched, first, second, strict=True)
@@ -169,9 +171,7 @@ def _settle(grounds: Grounds, watched: _Watched, first: Signals, second: Signals
 
 def _release(grounds: Grounds, watched: _Watched, seen: Signals, judgement: Judgement) -> Recovery:
     """Release a dead lock, unless the policy or its history forbids it."""
-    kept = Recovery(
-        lock=watched.lock, judgement=judgement, released=False, age=seen.age, signals=seen.sight.processes
-    )
+    kept = Recovery(lock=watched.lock, judgement=judgement, released=False, age=seen.age, signals=seen.sight.processes)
     policy = grounds.terms.policy
     if not staleness.may_release(judgement, policy):
         return replace(kept, why_not=f'the policy (release = "{policy.value}") does not allow it')

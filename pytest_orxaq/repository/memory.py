@@ -24,6 +24,7 @@ from ..system.state import read_json, write_atomically
 
 CLOCK, SIGHTINGS, DEATHS = "clock.json", "sightings.json", "deaths.jsonl"
 MOMENTS_KEPT = 64
+COARSE = 0.02  # seconds by which a file system's clock, which ticks, may be behind
 DEATHS_READ = 256 * 1024  # bytes at the end of the file: a thousand deaths
 
 Note = Callable[[str], object]
@@ -81,7 +82,7 @@ class Memory:
                 absent_before=death.present is not None and path not in death.present,
             )
             for death in self.deaths
-            if death.boot == self.boot and death.began_at <= changed_at <= death.ended_at
+            if death.boot == self.boot and death.began_at - COARSE <= changed_at <= death.ended_at
         ]
         return max(found, key=lambda death: (death.absent_before, death.ended_at), default=None)
 

@@ -569,6 +569,17 @@ def _children_countable() -> Iterator[None]:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
+def _group_lives(group: int) -> bool:
+    """Whether a process group has living members."""
+    try:
+        os.killpg(group, 0)
+    except OSError:  # ESRCH; or EPERM, the word of BSD for a group of zombies
+        return False
+    # Zombies count for the kernel, and whoever adopted them may take its time to reap them.
+    stats = [status for pid in supervisor.processes() if (status := supervisor.stat(pid))]
+    return not stats or any(status[2] == b"%d" % group and status[0] not in b"ZX" for status in stats)
+
+
 class _Question:
     """A tool at work, and what it has said so far."""
 
@@ -652,15 +663,13 @@ class _Question:
         return self.process.poll() is not None
 
     def _group_ends(self) -> bool:
-        """Whether the killed group is empty within a moment; its number is not given out anew before it is."""
+        """Whether nobody of the killed group lives after a moment; its number is not given out anew before that."""
         until = time.monotonic() + ASK_GRACE
-        while time.monotonic() < until:
-            try:
-                os.killpg(self.process.pid, 0)
-            except OSError:  # ESRCH; or EPERM, the word of BSD for a group of zombies
-                return True
+        while _group_lives(self.process.pid):
+            if time.monotonic() > until:
+                return False
             time.sleep(0.005)
-        return False
+        return True
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(OSError):
