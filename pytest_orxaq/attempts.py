@@ -13,7 +13,7 @@ from . import clearing, mailbox
 from .audience import Audience
 from .core import environment, redaction, retry, transcript
 from .model import Attempt, Cause, Checkpoint, EvidenceKind, Exit, Recovery, Settings
-from .repository.locks import Grounds, Survey
+from .repository.grounds import Grounds
 from .system import process, resources
 from .system.journal import Journal, Severity, Trace
 
@@ -55,7 +55,7 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
         began_at = time.time()
         number = len(attempts) + 1
         attempts += (_attempt(bench, checkpoint, number=number, waited=waited, recoveries=before.recoveries),)
-        _bury(bench, checkpoint, attempts[-1], began_at=began_at, before=before)
+        _bury(bench, checkpoint, attempts[-1], began_at=began_at, present=before.present)
         delay = _delay(bench, checkpoint, attempts)
         if attempts[-1].diagnosis.cause is Cause.GIT_LOCKED:
             attempts, free = _wait_for_lock(bench, attempts, patience=0.0 if delay is None else bench.remaining)
@@ -71,24 +71,23 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
 def _wait_for_lock(bench: Bench, attempts: tuple[Attempt, ...], *, patience: float) -> tuple[tuple[Attempt, ...], bool]:
     """Wait for the lock that stopped the last attempt; the attempts with what came of it, and whether it is gone."""
     *before, last = attempts
-    survey = clearing.wait_for(
+    waited = clearing.wait_for(
         bench.grounds,
         last.diagnosis.line,
         patience=patience,
         pause=bench.cancellation.wait,
         waiting=bench.audience.blocked,
     )
-    last = replace(last, recoveries=(*last.recoveries, *survey.recoveries))
-    if survey.remaining:
-        last = replace(last, diagnosis=clearing.explained(last.diagnosis, survey.remaining[0]))
-    return (*before, redaction.redacted(last, bench.secrets)), not survey.remaining
+    last = replace(last, recoveries=(*last.recoveries, *waited.recoveries))
+    if waited.in_the_way:
+        last = replace(last, diagnosis=clearing.explained(last.diagnosis, waited))
+    return (*before, redaction.redacted(last, bench.secrets)), not waited.in_the_way
 
 
-def _bury(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, *, began_at: float, before: Survey) -> None:
+def _bury(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, *, began_at: float, present: frozenset[str]) -> None:
     """Remember that an attempt is gone to its last process: a lock that came with it has no holder any more."""
     # Elsewhere than on Linux orphans are not ours to count, so that nobody can say that all are gone.
     if sys.platform == "linux" and not attempt.exit.survivors:
-        present = (each.lock.path for each in before.remaining)
         actor = f"{checkpoint.name} #{attempt.number} of run {bench.run}"
         clearing.bury(bench.grounds, actor, began_at=began_at, present=present)
 

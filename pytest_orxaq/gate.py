@@ -18,7 +18,7 @@ from .core import environment, redaction, verdicts
 from .errors import OrxaqError, UsageError
 from .model import Attempt, Checkpoint, EvidenceKind, GitState, Outcome, RunRecord, Settings, StoredPass, Verdict
 from .repository import trees
-from .repository.locks import Grounds, Terms
+from .repository.grounds import Grounds, Terms
 from .repository.places import Places
 from .system import process, resources
 from .system import state as states

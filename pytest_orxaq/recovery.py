@@ -1,6 +1,7 @@
 """Recovery by hand, behind ``orxaq locks``: open the grounds, put a lock back, ask a holder to end."""
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ from . import config
 from .model import LockState, Recovery, Relation, Settings
 from .repository import locks, quarantine
 from .repository import places as repository_places
-from .repository.locks import Grounds, Terms
+from .repository.grounds import Grounds, Terms
 from .system import state as states
 from .system.journal import Journal, Severity, make_trace, read_traceparent
 from .version import __version__
@@ -27,7 +28,7 @@ def opened(path: Path, environ: Mapping[str, str], *, floor: float | None, tenan
     """The grounds of the repository at *path*, by its configuration; a journal is open meanwhile."""
     places = repository_places.locate(path)
     settings = config.load(places.top, environ) if places.top is not None else Settings()
-    state = states.open_state(places.own / "orxaq", places.common / "orxaq", environ, repository_id=places.id)
+    state = states.open_state(places.own / "orxaq", places.common / "orxaq", environ, repository_id=_id(places.common))
     trace = make_trace(read_traceparent(environ.get("TRACEPARENT", "")), random=os.urandom(24))
     resource = {"service.name": "orxaq", "service.version": __version__, "vcs.repository.name": places.own.parent.name}
     journal = Journal(state.events, run="locks", trace=trace, resource=resource)
@@ -38,6 +39,11 @@ def opened(path: Path, environ: Mapping[str, str], *, floor: float | None, tenan
         yield Grounds(places=places, state=state, terms=terms, journal=journal)
     finally:
         journal.close()
+
+
+def _id(common: Path) -> str:
+    """The name of a repository, the same in all of its work trees."""
+    return hashlib.sha256(os.fsencode(common)).hexdigest()
 
 
 def restore(grounds: Grounds, id: str) -> Recovery:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..core.gitlike import aim_of
 from ..system.process import Answer
 from . import lockfiles, memory
 from .commands import git
@@ -56,7 +57,7 @@ def change(
     if answer.timed_out and answer.gone:
         memory.record_death(
             remembered,
-            actor=f"git {' '.join(arguments[:3])}",
+            actor=f"git {aim_of(('git', *arguments), {}).subcommand}",  # never its arguments, which may hold a password
             began_at=began_at,
             ended_at=time.time(),
             present=present,

@@ -12,36 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..core import staleness
-from ..model import Judgement, Lock, LockState, Recovery, ReleasePolicy, Signals
+from ..model import Judgement, Lock, LockState, Recovery, Signals
 from ..system import census
-from ..system.journal import Journal, Severity, Value
-from ..system.state import State
+from ..system.journal import Severity, Value
 from . import lockfiles, memory, quarantine, signals, territory
-from .places import Places
+from .grounds import Grounds
 
 
 SETTLE = 1.0  # seconds between the two gatherings
 TOO_OFTEN, SPAN = 3, 3600.0  # as often within so many seconds: who leaves the lock is the trouble, not the lock
 PATIENCE = 10.0  # for another recoverer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """On what terms locks are judged and released."""
-
-    policy: ReleasePolicy = ReleasePolicy.ELIMINATION
-    floor: float = 300.0  # seconds without a change, before a lock may be dead by elimination
-    tenancy: bool = False  # the operator declares that nobody else works in this repository
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grounds:
-    """Where locks are looked for, on what terms, and where it is written down."""
-
-    places: Places
-    state: State
-    terms: Terms
-    journal: Journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

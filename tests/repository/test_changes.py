@@ -68,7 +68,7 @@ def test_a_git_that_had_to_be_killed_is_remembered_with_its_lock(places: Places,
     assert death.present == ()
     assert before <= death.began_at
     assert death.began_at - memory.COARSE <= lock.stat().st_ctime <= death.ended_at
-    assert "add other" in death.actor
+    assert death.actor == "git add"
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
