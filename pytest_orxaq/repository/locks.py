@@ -17,6 +17,7 @@ from ..system import census
 from ..system.journal import Severity, Value
 from . import lockfiles, memory, quarantine, signals, territory
 from .grounds import Grounds
+from .workers import look_around
 
 
 SETTLE = 1.0  # seconds between the two gatherings
@@ -109,15 +110,13 @@ class _Watched:
 def _gather(grounds: Grounds, watched: Sequence[_Watched]) -> tuple[Signals, ...]:
     """The signals of all locks at one moment."""
     places, known = grounds.places, memory.recall(grounds.state.common)
-    surroundings = territory.survey(places.own, places.common, places.top)
-    seen = census.take(known.offset)
+    around = look_around(territory.survey(places.own, places.common, places.top), census.take(known.offset))
     return tuple(
         signals.observe(
             each.lock,
             each.pinned,
             oddity=each.oddity,
-            territory=surroundings,
-            census=seen,
+            around=around,
             memory=known,
             tenancy=grounds.terms.tenancy,
         )
