@@ -303,6 +303,12 @@ def test_threads_of_the_kernel_are_names(proc: Path) -> None:
     assert not found.processes
 
 
+def test_who_is_about_to_end_is_dead(proc: Path) -> None:
+    """A process that the kernel takes apart has no files any more, and is none to be seen."""
+    add(proc, flags=census._EXITING)
+    assert not take(0.0).processes
+
+
 def test_who_dies_while_he_is_looked_at_is_dead(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing to be read of a process that has just ended is no gap."""
     folder = add(proc)
