@@ -101,7 +101,7 @@ def _of_the_still(first: Signals, second: Signals, floor: float) -> Judgement:
         return Judgement(state=LockState.DEAD, why=_told(proof, second), proof=proof)
     unseen = tuple(dict.fromkeys((*first.sight.gaps, *second.sight.gaps)))
     if age < 0:
-        why = "its last change lies in the future: a clock was set"
+        why = "nobody was seen to hold it, but its age cannot be told: a clock was set"
     elif age <= floor:
         why = f"nobody was seen to hold it, but it changed {age:.0f} s ago, and less than {floor:.0f} s proves nothing"
     else:

@@ -38,7 +38,9 @@ TOLD = 20  # processes that are named one by one
 def gaps(scene: Scene) -> tuple[str, ...]:
     """Everything that could not be seen and matters, as sentences; empty if every possible holder was seen."""
     found = [*scene.census.gaps, *_of_other_machines(scene)]
-    found += [sentence for seen in scene.around.others() if (sentence := _gap(seen, scene))]
+    unseen = [(seen, sentence) for seen in scene.around.others() if (sentence := _gap(seen, scene))]
+    unseen.sort(key=lambda pair: not names_git(pair[0].name, pair[0].command))  # what matters most is told first
+    found += [sentence for _, sentence in unseen]
     more = len(found) - TOLD
     return tuple(found if more <= 1 else [*found[:TOLD], f"and {more} more processes cannot be looked into"])
 

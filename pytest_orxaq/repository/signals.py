@@ -36,10 +36,7 @@ def open_pinned(lock: Lock) -> int | None:
         raise OddLockError("another program asks the kernel about it at this moment") from None
     except OSError as error:
         raise OddLockError(f"it cannot be opened: {error.strerror}") from None
-    if os.path.samestat(os.fstat(descriptor), found):
-        return descriptor
-    os.close(descriptor)
-    raise OddLockError("it was replaced while it was looked at")
+    return descriptor
 
 
 def observe(
@@ -56,17 +53,22 @@ def observe(
     ``pinned`` is what :func:`open_pinned` gave (``None`` with its ``oddity``, if there is one). ``around`` and
     ``memory`` must be of this gathering: the same for all locks of a repository, and new ones for the next gathering.
     """
-    snapshot = None if pinned is None else _snapshot(lock, pinned)
+    try:
+        snapshot = None if pinned is None else _snapshot(lock, pinned)
+    except OSError as error:
+        return Signals(lock=lock, snapshot=None, oddity=f"it cannot be read: {error.strerror}", tenancy=tenancy)
     if pinned is None or snapshot is None:
         return Signals(lock=lock, snapshot=None, oddity=oddity, tenancy=tenancy)
     scene = set_scene(lock, pinned, snapshot, around=around, memory=memory)
     since = memory.sighting_of(lock.path, snapshot)
-    watched = clocks.since_boot() - since.at if since is not None and since.boot == memory.boot else 0.0
+    age = time.time() - scene.changed_at - scene.steadiness.advanced
+    if since is not None and since.boot == memory.boot:
+        age = max(age, clocks.since_boot() - since.at)  # what we watched ourselves needs no wall clock
     seen_before_boot = since is not None and since.boot != memory.boot
     return Signals(
         lock=lock,
         snapshot=snapshot,
-        age=max(time.time() - scene.changed_at - scene.steadiness.advanced, watched),
+        age=age,
         suspects=suspects(scene),
         leased=scene.unshared,
         pid_file=scene.pid_file.path if scene.pid_file else "",
@@ -105,10 +107,10 @@ def _snapshot(lock: Lock, pinned: int) -> Snapshot | None:
     """The lock as it is; ``None`` if its name leads elsewhere or nowhere by now."""
     try:
         named = os.lstat(lock.path)
-    except OSError:
+    except FileNotFoundError:
         return None
     found = os.fstat(pinned)
-    if not os.path.samestat(found, named):
+    if not os.path.samestat(found, named) or not stat.S_ISREG(found.st_mode):
         return None
     content = _read(pinned)
     return Snapshot(

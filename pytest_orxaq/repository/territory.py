@@ -53,19 +53,22 @@ def home_of(seen: Seen, aim: Aim, territory: Territory) -> str | None:
     Found as git finds it: by ``--git-dir`` or its variables, else upwards from where it works, so that a repository
     inside ours is not ours, nor one around it.
     """
-    start = "/".join(_chain(aim.folders))
-    if aim.common_folder and (found := _known(seen, seen.reach(_joined(start, aim.common_folder)), territory)):
+    if aim.common_folder and (found := _known(seen, seen.reach(aim.common_folder), territory)):
         return found
+    # Where it was sent by -C it mostly is already, so that the way from there leads nowhere.
+    start = "/".join(_chain(aim.folders))
     if aim.git_folder:
-        return _known(seen, seen.reach(_joined(start, aim.git_folder)), territory)
-    return _discovered(seen, seen.reach(start or "."), territory)
+        sent = _known(seen, seen.reach(_joined(start, aim.git_folder)), territory)
+        return sent or _known(seen, seen.reach(aim.git_folder), territory)
+    sent = _discovered(seen, seen.reach(start), territory) if start else ""
+    return sent or _discovered(seen, seen.reach("."), territory)
 
 
 def names_a_place(seen: Seen, aim: Aim, territory: Territory) -> bool:
-    """Whether an argument of a git leads into the territory: the target of a clone, or of a push next door."""
-    start = "/".join(_chain(aim.folders))
-    words = (word.partition("=")[2] or word for word in aim.rest)
-    return any(lies_within(seen.reach(_joined(start, word)), territory) for word in words if "\0" not in word)
+    """Whether an argument of a git leads into our repository: the target of a clone, or of a push next door."""
+    words = [word.partition("=")[2] if word.startswith("-") else word for word in aim.rest]
+    places = {_folder_of(seen.reach(word)) for word in words if word}
+    return any(_discovered(seen, place, territory) for place in places)
 
 
 def touches(seen: Seen, territory: Territory) -> bool:
@@ -78,8 +81,7 @@ def touches(seen: Seen, territory: Territory) -> bool:
 
 def lies_within(path: str, territory: Territory) -> bool:
     """Whether what a path leads to is a folder of the territory or lies below one."""
-    start = path if os.path.isdir(path) else os.path.dirname(path)
-    return any(place in territory.all for _, place in _upwards(start))
+    return any(place in territory.all for _, place in _upwards(_folder_of(path)))
 
 
 # ---------------------------------------------------------------- folders
@@ -164,6 +166,10 @@ def _chain(folders: tuple[str, ...]) -> list[str]:
 
 def _joined(start: str, path: str) -> str:
     return path if path.startswith("/") or not start else f"{start}/{path}"
+
+
+def _folder_of(path: str) -> str:
+    return path if os.path.isdir(path) else os.path.dirname(path)
 
 
 def _upwards(start: str) -> Iterator[tuple[str, Identity | None]]:

@@ -18,6 +18,7 @@ PROC = Path("/proc")
 INITIAL_NAMESPACE = 0xEFFFFFFC  # the number that the kernel gives to its first PID namespace, always
 
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
+_EXITING = 0x00000004  # PF_EXITING: it has nothing left to do but to be taken apart
 _POWERS = 0b1011 | 1 << 7 | 1 << 21  # CAP_CHOWN, _DAC_OVERRIDE, _FOWNER, _SETUID, _SYS_ADMIN
 
 
@@ -184,7 +185,7 @@ class _Told:
         self.flags = int(words[6])
         self.started = int(words[19]) / os.sysconf("SC_CLK_TCK")
         # A leader may end before its threads: then the process lives on under the state of a zombie.
-        self.dead = self.state in "ZXx" and int(words[17]) <= 1
+        self.dead = (self.state in "ZXx" or bool(self.flags & _EXITING)) and int(words[17]) <= 1
 
 
 def _died(folder: Path) -> bool:

@@ -1,12 +1,12 @@
 """What the kernel tells of an open file: whether others have it open, when it was made, what holds it."""
 
-import ctypes
 import errno
 import fcntl
 import os
 import signal
 import struct
 
+from ctypes import CDLL, create_string_buffer
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,29 +60,34 @@ def is_unshared(descriptor: int) -> bool | None:
     if not hasattr(fcntl, "F_SETLEASE"):
         return None
     try:
-        # The kernel says by signal that somebody waits for the lease. The usual one, SIGIO, would kill us.
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        _take_lease(descriptor)
     except OSError as error:
         return False if error.errno == errno.EAGAIN else None
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return True
 
 
+def _take_lease(descriptor: int) -> None:
+    # The kernel says by signal that somebody waits for the lease. The usual one, SIGIO, would kill us; and it is the
+    # usual one again after each lease.
+    fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+
 def born_at(descriptor: int) -> int | None:
     """Nanoseconds of Unix time at which the file was made; ``None`` where that is not kept."""
-    kept = getattr(os.fstat(descriptor), "st_birthtime", None)  # not on Linux
+    kept: float | None = getattr(os.fstat(descriptor), "st_birthtime", None)  # not on Linux
     if kept is not None:
         return round(kept * 1e9)
-    statx = getattr(ctypes.CDLL(None), "statx", None)
+    statx = getattr(CDLL(None), "statx", None)
     if statx is None:
         return None
-    answer = ctypes.create_string_buffer(256)
+    answer = create_string_buffer(256)
     if statx(descriptor, b"", _AT_EMPTY_PATH, _STATX_BTIME, answer) != 0:
         return None
     mask: int = struct.unpack_from("=I", answer, 0)[0]
-    seconds: int
-    seconds, nanoseconds = struct.unpack_from("=qI", answer, 80)
+    seconds: int = struct.unpack_from("=q", answer, 80)[0]
+    nanoseconds: int = struct.unpack_from("=I", answer, 88)[0]
     return seconds * 10**9 + nanoseconds if mask & _STATX_BTIME else None
 
 
