@@ -479,7 +479,9 @@ class Signals:
     oddity: str = ""  # why it is no lock of git's making (a link, a folder, a pipe, unreadable); a sentence
     age: float = 0.0  # seconds since its last change, by the clock of the file system; negative: from the future
     suspects: tuple[Suspect, ...] = ()
-    leased: bool | None = None  # False: somebody has it open, seen or not; True: nobody has; None: it could not be asked
+    leased: bool | None = (
+        None  # False: somebody has it open, seen or not; True: nobody has; None: it could not be asked
+    )
     pid_file: str = ""  # path of git's pid file beside it, if there is one
     pid_file_dead: bool = False  # written with the lock, by a process of this boot and namespace, which is gone
     own_death: OwnDeath | None = None
