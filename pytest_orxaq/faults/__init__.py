@@ -15,8 +15,8 @@ import pytest
 
 
 if TYPE_CHECKING:
+    from .handles import GitLock
     from .isolation import Git, Isolation
-    from .locks import GitLock
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import time
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import MachineError
@@ -65,12 +66,8 @@ class Holder:
 
     def _listen(self, until: float) -> bool:
         """Wait for the word of the program that git runs while it holds the lock."""
-        if not self._git.hear(until):
-            return False
-        # The word may come from the other side of a transport, which is a moment ahead.
-        while not (there := os.path.lexists(self.recipe.lock)) and self.alive and time.monotonic() < until:
-            time.sleep(0.001)
-        return there
+        # The word may come from the other side of a transport, which can be a moment ahead.
+        return bool(self._git.hear(until)) and comes_to_be(self.recipe.lock, until, lambda: self.alive)
 
     def _step(self, until: float) -> bool:
         """Stop git at the first system call after which the lock is there."""
@@ -87,6 +84,15 @@ class Holder:
     def _words(self) -> str:
         """What git said."""
         return self._said.read_text(encoding="utf-8", errors="replace").strip() or "It said nothing."
+
+
+def comes_to_be(path: Path, until: float, possible: Callable[[], bool]) -> bool:
+    """Wait for a file, as long as it is possible; whether it is there."""
+    while not os.path.lexists(path):
+        if not possible() or time.monotonic() > until:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def a_dead_pid(room: Path, environment: dict[str, str]) -> int:

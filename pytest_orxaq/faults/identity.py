@@ -38,10 +38,9 @@ class Identity:
 def _born_at(path: Path) -> int:
     """By statx(2), which Python 3.11 does not have; 0 where there is none, or no answer."""
     buffer = ctypes.create_string_buffer(256)
-    statx = getattr(ctypes.CDLL(None), "statx", None)
-    if statx is None or statx(_AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, buffer):
-        return 0
-    if not int.from_bytes(buffer.raw[:4], sys.byteorder) & _STATX_BTIME:
+    statx = getattr(ctypes.CDLL(None), "statx", lambda *_: -1)
+    failed = statx(_AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, buffer)
+    if failed or not int.from_bytes(buffer.raw[:4], sys.byteorder) & _STATX_BTIME:
         return 0
     seconds = int.from_bytes(buffer.raw[_BORN_AT : _BORN_AT + 8], sys.byteorder, signed=True)
     return seconds * 10**9 + int.from_bytes(buffer.raw[_BORN_AT + 8 : _BORN_AT + 12], sys.byteorder)

@@ -121,10 +121,10 @@ class Git:
         beside = Path(os.path.realpath(self.dir / "index") + LOCK_SUFFIX)
         return tuple(sorted(found | ({beside} if os.path.lexists(beside) else set())))
 
-    def worktree(self, name: str = "linked") -> Self:
-        """Add a linked work tree beside this one, on a new branch of its name."""
+    def worktree(self, name: str = "linked", *, branch: str = "") -> Self:
+        """Add a linked work tree beside this one, on a new branch; of the same name unless told."""
         path = self.path.parent / name
-        self("worktree", "add", "-q", "-b", name, str(path))
+        self("worktree", "add", "-q", "-b", branch or name, str(path))
         return type(self)(path, self.env)
 
     def submodule(self, name: str = "module") -> Self:
@@ -153,6 +153,7 @@ class Isolation:
             folder.mkdir(parents=True)
         quoted = str(template).replace("\\", "\\\\").replace('"', '\\"')
         (self.home / ".gitconfig").write_text(_CONFIG.format(template=f'"{quoted}"'), encoding="utf-8")
+        self._rooms = 0
         self.variables = {
             "HOME": str(self.home),
             "XDG_CACHE_HOME": str(self.home / ".cache"),
@@ -161,7 +162,8 @@ class Isolation:
             "XDG_STATE_HOME": str(self.home / ".local" / "state"),
             "GCM_INTERACTIVE": "never",
             "GIT_ASKPASS": "true",
-            "GIT_CEILING_DIRECTORIES": str(top.resolve()),
+            # The folder above it too: a ceiling is none for git that starts in it.
+            "GIT_CEILING_DIRECTORIES": os.pathsep.join(map(str, (top.resolve(), top.resolve().parent))),
             "GIT_CONFIG_GLOBAL": str(self.home / ".gitconfig"),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_EDITOR": ":",
@@ -183,6 +185,13 @@ class Isolation:
         """The environment of this process, isolated."""
         scrubbed = self.scrubbed(os.environ)
         return {name: value for name, value in os.environ.items() if name not in scrubbed} | self.variables
+
+    def new_room(self) -> Path:
+        """A new folder for what a fixture needs besides the repositories."""
+        self._rooms += 1
+        room = self.room / f"room{self._rooms}"
+        room.mkdir()
+        return room
 
     def make(self, name: str = "repo", *, bare: bool = False, clone_of: Git | None = None, commits: int = 1) -> Git:
         """A new repository; a clone has the commits of its origin. Raises UsageError for a name that is taken."""

@@ -4,12 +4,11 @@ import difflib
 import os
 import shutil
 import socket
-import threading
 import time
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 
 from ..errors import RepositoryError, UsageError
 from ..system.process import ask
+from .handles import GitLock, Grip
 from .holders import Holder, a_dead_pid
 from .identity import Identity
 from .isolation import LOCK_SUFFIX, Git, Isolation
@@ -27,70 +27,6 @@ from .stepping import Untraceable
 OLDEST_GIT = (2, 31)  # learned then to be told settings by its environment
 PID_FILES = (2, 54)  # writes them then, if asked
 SIZED: tuple[LockKind, ...] = ("index", "worktree-index", "submodule-index")  # empty in `git add`, full in a commit
-
-
-# ---------------------------------------------------------------- handle
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class GitLock:
-    """A lock that stands in git's way, until :meth:`release` or the end of the test."""
-
-    kind: LockKind
-    path: Path  # the lock that the kind is named after
-    paths: tuple[Path, ...]  # all that stands in the way, `path` first
-    live: bool
-    organic: bool  # made by a real git; not written by hand
-    where: Path  # the work tree in which git was started
-    command: str = ""  # of that git
-    pid: int | None = None  # of the holder, of a live one
-    dead_pid: int | None = None  # of the maker, of a stale one
-    damage: str = field(default="", repr=False)  # what was done to a live lock, for the one who has to read it
-    _made: dict[Path, Identity | None] = field(
-        default_factory=dict, repr=False
-    )  # all that goes with it, as it was made
-    _holder: Holder | None = field(default=None, repr=False)
-    _timer: threading.Timer | None = field(default=None, repr=False)
-    _mutex: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    @property
-    def held(self) -> bool:
-        """Whether all of it still is what was made, and the holder of a live one lives."""
-        holder = self._holder
-        return not self._changed() and (holder is not None and holder.alive if self.live else bool(self._made))
-
-    def release(self) -> None:
-        """Have the holder give up, or take the stale lock away; nothing else has changed. Once is enough.
-
-        What somebody else has put in its place stays.
-        """
-        if self._timer is not None:
-            self._timer.cancel()
-        with self._mutex:
-            if self._holder is not None:
-                self.damage = self._accusation(self._holder, self._changed())
-                self._holder.release()
-                self._holder = None
-            # pid files first: one that outlives its lock speaks ill of the next holder.
-            for path in sorted(self._made, key=lambda path: "~pid" not in path.name):
-                if self._made[path] is not None and Identity.of(path) == self._made[path]:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-            self._made.clear()
-
-    def _changed(self) -> list[Path]:
-        return [path for path in self.paths if path in self._made and Identity.of(path) != self._made[path]]
-
-    def _accusation(self, holder: Holder, changed: Iterable[Path]) -> str:
-        """What was done to the lock under its living holder, as sentences; empty if nothing was."""
-        deeds = {path: "replaced" if os.path.lexists(path) else "removed" for path in changed}
-        if not deeds:
-            return ""
-        told = " ".join(f"The live lock {path} was {deed}." for path, deed in deeds.items())
-        fate = "was alive all the time" if holder.alive else "was ended from outside"
-        return (
-            f"{told} Its holder, {holder.command!r} (process {holder.pid}), {fate}. "
-            "What does this in earnest corrupts or loses somebody's work; allow_removal=True says that it is meant."
-        )
 
 
 # ---------------------------------------------------------------- making
@@ -104,8 +40,7 @@ class Locks:
         self._isolation = isolation
         self._project = project
         self._stack = ExitStack()
-        self._made: list[GitLock] = []
-        self._count = 0
+        self._watched: list[Grip] = []
 
     def stale(
         self,
@@ -130,14 +65,25 @@ class Locks:
         _check(kind, size, organic=organic)
         version, room = self._begin()
         wanted = recipe(kind, size, self._adopt(repo), room)
+        take_back = self._operation(wanted)
         if pid_file and not wanted.lock.name.endswith(LOCK_SUFFIX):
             raise UsageError(f"{wanted.lock.name} is no lock file by name: git writes no pid file for it.")
         if pid_file and version >= PID_FILES:
             wanted = replace(wanted, command=("git", "-c", "core.lockfilePid=true", *wanted.command[1:]))
-        lock = self._killed(kind, wanted, room) if organic else self._written(kind, wanted, room, size)
+        paths, dead = self._killed(wanted, room) if organic else self._written(wanted, room, full=size == "full")
         if pid_file:
-            lock.paths = _with_pid_files(lock)
-        return self._finish(lock, wanted, age)
+            paths = _with_pid_files(paths, dead)
+        return GitLock(
+            kind=kind,
+            path=wanted.lock,
+            paths=paths,
+            live=False,
+            organic=organic,
+            where=wanted.where.path,
+            command=" ".join(wanted.command) if organic else "",
+            dead_pid=dead,
+            grip=self._grip(paths, age, None, take_back),
+        )
 
     def live(
         self,
@@ -157,38 +103,37 @@ class Locks:
         _check(kind, None, organic=True)
         _, room = self._begin()
         wanted = recipe(kind, None, self._adopt(repo), room)
+        take_back = self._operation(wanted)
         before = set(wanted.where.locks())
         holder = self._hold(wanted, room)
         self._stack.callback(holder.kill)
-        lock = GitLock(
+        paths = _in_order(wanted, before)
+        grip = self._grip(paths, age, holder, take_back)
+        if not allow_removal:
+            self._watched.append(grip)
+        if hold is not None:
+            grip.release_after(hold)
+        return GitLock(
             kind=kind,
             path=wanted.lock,
-            paths=_in_order(wanted, before),
+            paths=paths,
             live=True,
             organic=True,
             where=wanted.where.path,
             command=holder.command,
             pid=holder.pid,
-            _holder=holder,
+            grip=grip,
         )
-        self._finish(lock, wanted, age)
-        if not allow_removal:
-            self._made.append(lock)
-        if hold is not None:
-            self._release_after(lock, hold)
-        return lock
 
     def undo(self) -> list[str]:
         """Release everything; what was done to live locks."""
         self._stack.close()
-        return [lock.damage for lock in self._made if lock.damage]
+        return [grip.damage for grip in self._watched if grip.damage]
 
     def _begin(self) -> tuple[tuple[int, ...], Path]:
         """git's version, and a new room for a recipe's programs."""
         version = require_git()
-        self._count += 1
-        room = self._isolation.room / f"lock{self._count}"
-        room.mkdir()
+        room = self._isolation.new_room()
         self._stack.callback(shutil.rmtree, room)
         return version, room
 
@@ -213,71 +158,60 @@ class Locks:
             for path in wanted.scaffold:
                 path.unlink(missing_ok=True)
 
-    def _killed(self, kind: LockKind, wanted: Recipe, room: Path) -> GitLock:
-        """What a git leaves that is killed while it holds the lock."""
+    def _killed(self, wanted: Recipe, room: Path) -> tuple[tuple[Path, ...], int]:
+        """What a git leaves that is killed while it holds the lock, and the number that it had."""
         before = set(wanted.where.locks())
         holder = self._hold(wanted, room)
         holder.kill()
-        return GitLock(
-            kind=kind,
-            path=wanted.lock,
-            paths=_in_order(wanted, before),
-            live=False,
-            organic=True,
-            where=wanted.where.path,
-            command=holder.command,
-            dead_pid=holder.pid,
-        )
+        return _in_order(wanted, before), holder.pid
 
-    def _written(self, kind: LockKind, wanted: Recipe, room: Path, size: Size | None) -> GitLock:
-        """The lock's file alone, written by hand."""
+    def _written(self, wanted: Recipe, room: Path, *, full: bool) -> tuple[tuple[Path, ...], int]:
+        """The lock's file alone, written by hand, and the number of a process that was."""
         for path in wanted.scaffold:
             path.unlink()
         dead = a_dead_pid(room, self._isolation.env)
-        wanted.lock.parent.mkdir(parents=True, exist_ok=True)
-        guarded = wanted.lock.with_name(wanted.lock.name.removesuffix(LOCK_SUFFIX).removesuffix(".new"))
-        content = guarded.read_bytes() if size == "full" and guarded.is_file() else b""
-        if kind == "gc.pid":
+        lock = wanted.lock
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        guarded = lock.with_name(lock.name.removesuffix(LOCK_SUFFIX).removesuffix(".new"))
+        content = guarded.read_bytes() if full and guarded.is_file() else b""
+        if lock.name == "gc.pid":
             content = f"{dead} {socket.gethostname()}".encode()
-        with wanted.lock.open("xb") as file:
+        with lock.open("xb") as file:
             file.write(content)
-        return GitLock(
-            kind=kind,
-            path=wanted.lock,
-            paths=(wanted.lock,),
-            live=False,
-            organic=False,
-            where=wanted.where.path,
-            dead_pid=dead,
-        )
+        return (lock,), dead
 
-    def _finish(self, lock: GitLock, wanted: Recipe, age: float | None) -> GitLock:
-        """Let the lock be of an age, and remember what it is."""
+    def _operation(self, wanted: Recipe) -> Callable[[], None]:
+        """How to take back the operation that was begun for a lock; does nothing once somebody else has ended it."""
+        begun = wanted.state and Identity.of(wanted.state)
+
+        def take_back() -> None:
+            if wanted.state is not None and Identity.of(wanted.state) == begun is not None:
+                for command in wanted.undo:
+                    wanted.where(*command, check=False)
+
+        self._stack.callback(take_back)
+        return take_back
+
+    def _grip(
+        self, paths: tuple[Path, ...], age: float | None, holder: Holder | None, take_back: Callable[[], None]
+    ) -> Grip:
+        """Let the lock be of an age, and keep it until the end of the test."""
         if age is not None:
             moment = time.time() - age
-            for path in lock.paths:
+            for path in paths:
                 os.utime(path, (moment, moment))
-        lock._made = {path: Identity.of(path) for path in (*lock.paths, *wanted.left_over)}  # noqa: SLF001
-        self._stack.callback(lock.release)
-        self._let_time_pass(lock)
-        return lock
+        grip = Grip(paths, holder, take_back)
+        self._stack.callback(grip.release)
+        self._let_time_pass(max(path.lstat().st_ctime_ns for path in paths))
+        return grip
 
-    def _let_time_pass(self, lock: GitLock) -> None:
-        """Wait until a file born now is younger than the lock: times of files go by the tick, and inodes are reused at once."""
-        newest = max(path.lstat().st_ctime_ns for path in lock.paths)
+    def _let_time_pass(self, moment: int) -> None:
+        """Wait until a file born now is younger: times of files go by the tick, and inodes are reused at once."""
         probe = self._isolation.room / "probe"
         until = time.monotonic() + 1
         probe.touch()
-        while probe.stat().st_ctime_ns <= newest and time.monotonic() < until:
+        while probe.stat().st_ctime_ns <= moment and time.monotonic() < until:
             os.utime(probe)
-
-    def _release_after(self, lock: GitLock, seconds: float) -> None:
-        timer = threading.Timer(seconds, lock.release)
-        timer.daemon = True
-        lock._timer = timer  # noqa: SLF001
-        self._stack.callback(timer.join)
-        self._stack.callback(timer.cancel)  # runs first
-        timer.start()
 
 
 def _check(kind: str, size: str | None, *, organic: bool) -> None:
@@ -298,15 +232,14 @@ def _in_order(wanted: Recipe, before: set[Path]) -> tuple[Path, ...]:
     return (wanted.lock, *(path for path in wanted.where.locks() if path not in before | {wanted.lock}))
 
 
-def _with_pid_files(lock: GitLock) -> tuple[Path, ...]:
+def _with_pid_files(paths: tuple[Path, ...], dead: int) -> tuple[Path, ...]:
     """All that stands in the way, once git's pid files are there too."""
-    made = []
-    for path in lock.paths:
-        beside = path.with_name(f"{path.name.removesuffix(LOCK_SUFFIX)}~pid{LOCK_SUFFIX}")
-        if path.name.endswith(LOCK_SUFFIX) and "~pid" not in path.name and not beside.exists():
-            beside.write_text(f"pid {lock.dead_pid}\n", encoding="ascii")
-            made.append(beside)
-    return (*lock.paths, *made)
+    names = {path: path.name.removesuffix(LOCK_SUFFIX) for path in paths if path.name.endswith(LOCK_SUFFIX)}
+    beside = [path.with_name(f"{name}~pid{LOCK_SUFFIX}") for path, name in names.items() if not name.endswith("~pid")]
+    missing = tuple(path for path in beside if path not in paths)
+    for path in missing:
+        path.write_text(f"pid {dead}\n", encoding="ascii")
+    return (*paths, *missing)
 
 
 def _common(repo: Git) -> Path | None:

@@ -8,7 +8,7 @@ and attributes lie in a folder of their own, and git learns of them from its env
 import shlex
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -58,7 +58,8 @@ class Recipe:
     environment: Mapping[str, str] = field(default_factory=dict)
     stepped: bool = False  # no program of ours runs meanwhile: git has to be stopped
     scaffold: tuple[Path, ...] = ()  # what git needs to see until it holds the lock
-    left_over: tuple[Path, ...] = ()  # what else appears, and goes again with the lock
+    state: Path | None = None  # the folder of an operation that was begun for it, and is taken back with it
+    undo: tuple[tuple[str, ...], ...] = ()  # how, as git's commands
 
 
 def recipe(kind: LockKind, size: Size | None, repo: Git, room: Path) -> Recipe:
@@ -103,6 +104,11 @@ class _Kitchen:
         condition = _PREPARED if name == "reference-transaction" else ""
         return settings({"core.hooksPath": str(self.program(f"hooks/{name}", condition).parent)})
 
+    def no_hooks(self) -> dict[str, str]:
+        """No hook of the repository runs, and a rebase is as plain as can be."""
+        plain = {"rebase.autoStash": "false", "rebase.updateRefs": "false"}
+        return settings({"core.hooksPath": str(self.room / "no-hooks"), **plain})
+
     def child(self) -> dict[str, str]:
         """Any git that git starts as a child waits."""
         return {"GIT_EXEC_PATH": str(self.program("exec/git").parent)}
@@ -111,9 +117,9 @@ class _Kitchen:
         """Git, when it has all locks of a reference transaction."""
         return Recipe(where=self.repo, command=command, lock=lock, environment=self.hook("reference-transaction"))
 
-    def stepped(self, lock: Path, *command: str, left_over: tuple[Path, ...] = ()) -> Recipe:
+    def stepped(self, lock: Path, *command: str) -> Recipe:
         """Git, as soon as the lock is there."""
-        return Recipe(where=self.repo, command=command, lock=lock, stepped=True, left_over=left_over)
+        return Recipe(where=self.repo, command=command, lock=lock, environment=self.no_hooks(), stepped=True)
 
     def new_commit(self) -> str:
         """A commit that no ref names, so that every ref can be moved to it; the hook sees that none is."""
@@ -186,7 +192,7 @@ def _in_worktree(kitchen: _Kitchen) -> Recipe:
         listed = repo("worktree", "list", "--porcelain", "-z").stdout.split("\0")
         others = [Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")][1:]
         there = next((path for path in others if path.is_dir()), None)
-        linked = Git(there, repo.env) if there else repo.worktree(f"{repo.path.name}-linked")
+        linked = Git(there, repo.env) if there else repo.worktree(f"{repo.path.name}-linked", branch=f"{_NAME}-linked")
         kitchen = _Kitchen(linked, kitchen.room, kitchen.size)
     return _index(kitchen)
 
@@ -281,14 +287,18 @@ def _gc(kitchen: _Kitchen) -> Recipe:
 
 
 def _rebase_todo(kitchen: _Kitchen) -> Recipe:
+    """`git rebase --continue`, in a rebase onto the commit that is checked out, with nothing to do but to pause twice."""
     repo = kitchen.repo
     kitchen.new_commit()
-    repo("update-index", "-q", "--refresh", check=False)  # rebase refuses to start in a changed work tree, and says so
     state = repo.dir / "rebase-merge"
     if state.exists():
         raise UsageError("This kind of lock cannot be made: a rebase is under way.")
-    lock = state / "git-rebase-todo.lock"
-    return kitchen.stepped(lock, "git", "rebase", "--quiet", "--interactive", "HEAD", left_over=(state,))
+    branch = repo("symbolic-ref", "--quiet", "HEAD", check=False).stdout.strip()
+    editor = {"GIT_SEQUENCE_EDITOR": "printf 'break\\nbreak\\n' >"}
+    repo("rebase", "--quiet", "--interactive", "HEAD", env=kitchen.no_hooks() | editor)
+    back = (("symbolic-ref", "HEAD", branch),) if branch else ()
+    made = kitchen.stepped(state / "git-rebase-todo.lock", "git", "rebase", "--continue")
+    return replace(made, state=state, undo=(("rebase", "--quit"), *back))
 
 
 _RECIPES: Mapping[LockKind, Callable[[_Kitchen], Recipe]] = {

@@ -23,7 +23,7 @@ class Untraceable(Exception):  # noqa: N818 - a fact about the machine
     """This system lets nobody trace its own children; the reason is the message."""
 
 
-def stop_when(pid: int, reached: Callable[[], bool], *, go: Callable[[], None], until: float) -> bool:
+def stop_when(pid: int, reached: Callable[[], bool], *, go: Callable[[], object], until: float) -> bool:
     """Stop a child of ours when ``reached`` is so; whether it came to that before it ended, or ``until``.
 
     ``go`` is called once the child is watched: it should wait for that. Raises Untraceable.

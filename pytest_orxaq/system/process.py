@@ -750,9 +750,12 @@ class Companion:
 
     def _ended(self) -> bool:
         """Whether the leader has ended; unreaped where that can be told, so that its group stays its own."""
-        if hasattr(os, "waitid"):
+        if not hasattr(os, "waitid"):
+            return self._process.poll() is not None
+        try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        return self._process.poll() is not None
+        except ChildProcessError:  # our parent had SIGCHLD ignored: the kernel has reaped it
+            return True
 
     def _bury(self) -> None:
         """Wait for a leader that is ending, kill what it leaves, and reap."""
