@@ -69,7 +69,7 @@ def command(
         if restore is not None:
             restored = recovery.restore(grounds, restore)
             _say(form, f"{restored.lock.path} is back in its place", records.to_data(restored))
-            return 1
+            return 0
         if terminate_holder:
             for words in recovery.terminate_holders(grounds, pause=_pause):
                 click.echo(words, err=True)

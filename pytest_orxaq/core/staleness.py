@@ -9,7 +9,7 @@ from ..model import Clock, Judgement, LockState, Proof, Relation, ReleasePolicy,
 
 
 FLOOR = 300.0  # seconds for which a lock must not have changed before elimination means anything
-CAUTIOUS = 60.0  # the same under a proof that rests on what others said: git's pid file, the operator
+CAUTIOUS = 60.0  # the same where git's own pid file is the proof
 TICK = 0.5  # seconds: the kernel's ticks, the file system's coarse clock, and what one offset may differ from another
 
 # Strength of ties: these alone make a lock live; the others do so only for a process that was there in time.
@@ -112,18 +112,21 @@ def _of_the_still(first: Signals, second: Signals, floor: float) -> Judgement:
 def _proof(first: Signals, second: Signals, age: float, floor: float) -> Proof | None:
     """The strongest proof that both gatherings offer and whose floor the lock has passed.
 
-    A death of our own and a boot need none: nobody else made the lock, nobody is left. The lock must be older
-    than :data:`CAUTIOUS` (or the floor, if that is lower) where others gave their word.
+    A death of our own needs none, where everybody was seen: the lock came while we worked, and whoever else may
+    have made it meanwhile would be there. A boot needs none either, nor does the operator's word. The lock must be
+    older than :data:`CAUTIOUS` (or the floor, if that is lower) where git's own note is all there is.
     """
-    if first.own_death is not None and first.own_death == second.own_death and first.own_death.absent_before:
+    seen_all = first.sight.complete and second.sight.complete
+    died = first.own_death is not None and first.own_death == second.own_death and first.own_death.absent_before
+    if died and seen_all:
         return Proof.OWN_DEATH
     if first.pid_file_dead and second.pid_file_dead and age > min(CAUTIOUS, floor):
         return Proof.PID_FILE
     if first.before_boot and second.before_boot:
         return Proof.BOOT
-    if first.tenancy and second.tenancy and age > min(CAUTIOUS, floor):
+    if first.tenancy and second.tenancy:
         return Proof.TENANCY
-    if first.sight.complete and second.sight.complete and age > floor:
+    if seen_all and age > floor:
         return Proof.ELIMINATION
     return None
 

@@ -163,28 +163,33 @@ YOUNG_AND_BLIND = Signals(lock=LOCK, snapshot=SNAPSHOT, age=0.0)
 
 
 def test_our_own_death_needs_no_age() -> None:
-    """What our own killed group left is dead at once, and says which group that was."""
-    found = judged(replace(YOUNG_AND_BLIND, own_death=DEATH))
+    """What our own killed group left is dead at once, and says which group that was; but only if nobody else can be its
+    maker, who worked here at the same time and is hidden from us."""
+    left = replace(YOUNG_AND_BLIND, own_death=DEATH)
+    found = judged(replace(left, sight=EVERYTHING))
     assert (found.state, found.proof) == (LockState.DEAD, Proof.OWN_DEATH)
     assert found.why.endswith("run 1")
+    assert judged(left).state is LockState.UNKNOWN
+    assert judged(left, replace(left, sight=EVERYTHING)).state is LockState.UNKNOWN
 
 
 def test_our_death_proves_nothing_of_what_was_there_before() -> None:
     """A lock that may have been there before our group began is not its lock."""
-    assert judged(replace(YOUNG_AND_BLIND, own_death=replace(DEATH, absent_before=False))).state is LockState.UNKNOWN
-    assert judged(replace(YOUNG_AND_BLIND, own_death=DEATH), YOUNG_AND_BLIND).state is LockState.UNKNOWN
+    young = replace(YOUNG_AND_BLIND, sight=EVERYTHING)
+    assert judged(replace(young, own_death=replace(DEATH, absent_before=False))).state is LockState.UNKNOWN
+    assert judged(replace(young, own_death=DEATH), young).state is LockState.UNKNOWN
 
 
 @pytest.mark.parametrize(
     ("named", "proof"), [("pid_file_dead", Proof.PID_FILE), ("tenancy", Proof.TENANCY), ("before_boot", Proof.BOOT)]
 )
 def test_other_proofs(named: str, proof: Proof) -> None:
-    """Each holds only if both gatherings offer it, whatever could not be seen; most need a minute."""
+    """Each holds only if both gatherings offer it, whatever could not be seen; git's note needs a minute."""
     offered = replace(YOUNG_AND_BLIND, age=CAUTIOUS + 1, **{named: True})  # type: ignore[arg-type]
     assert judged(offered).proof is proof
     assert judged(offered, replace(YOUNG_AND_BLIND, age=CAUTIOUS + 1)).state is LockState.UNKNOWN
     young = judged(replace(offered, age=CAUTIOUS)).state
-    assert young is (LockState.DEAD if proof is Proof.BOOT else LockState.UNKNOWN)
+    assert young is (LockState.UNKNOWN if proof is Proof.PID_FILE else LockState.DEAD)
     assert judged(replace(offered, age=2.0), floor=1.0).proof is proof
 
 
@@ -278,6 +283,7 @@ def test_dead_needs_one_of_the_five_proofs(pair: tuple[Signals, Signals], floor:
             case Proof.OWN_DEATH:
                 assert seen.own_death is not None
                 assert seen.own_death.absent_before
+                assert seen.sight.complete
             case Proof.PID_FILE:
                 assert seen.pid_file_dead
                 assert seen.age > min(CAUTIOUS, floor)
@@ -285,7 +291,6 @@ def test_dead_needs_one_of_the_five_proofs(pair: tuple[Signals, Signals], floor:
                 assert seen.before_boot
             case Proof.TENANCY:
                 assert seen.tenancy
-                assert seen.age > min(CAUTIOUS, floor)
             case Proof.ELIMINATION:
                 assert seen.sight.complete
                 assert seen.age > floor
