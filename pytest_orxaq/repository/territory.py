@@ -113,11 +113,17 @@ def _folders(folder: Path) -> list[Path]:
 
 def _linked_tree(folder: Path) -> Path | None:
     """The work tree of a linked work tree's git folder."""
+    noted = _text(folder / "gitdir")
+    return Path(os.path.abspath(folder / noted)).parent if noted else None
+
+
+def _text(path: str | Path) -> str:
+    """What a small file of git's says; empty if it cannot be read."""
     try:
-        content = (folder / "gitdir").read_bytes()[:4096]
+        with open(path, "rb") as file:
+            return os.fsdecode(file.read(4096)).strip()
     except OSError:
-        return None
-    return Path(os.path.abspath(folder / os.fsdecode(content.strip()))).parent if content.strip() else None
+        return ""
 
 
 def _identified(paths: list[Path]) -> dict[Identity, str]:
@@ -138,20 +144,23 @@ def _discovered(seen: Seen, start: str, territory: Territory) -> str | None:
             return None
         if place in territory.git_folders:
             return territory.git_folders[place]
-        if os.path.lexists(f"{path}/.git"):
+        if os.path.isfile(f"{path}/.git") or _looks_like_git(f"{path}/.git"):
             return _known(seen, f"{path}/.git", territory)
-        if all(os.path.exists(f"{path}/{name}") for name in ("HEAD", "objects", "refs")):
+        if _looks_like_git(path):
             return ""  # a bare repository, and none of ours
     return ""
+
+
+def _looks_like_git(folder: str) -> bool:
+    """Whether git would take a folder for its own; if not, it looks further up."""
+    return all(os.path.lexists(f"{folder}/{name}") for name in ("HEAD", "objects", "refs"))
 
 
 def _known(seen: Seen, path: str, territory: Territory) -> str | None:
     """The git folder of ours that a folder is, or that a ``.git`` file leads to."""
     if os.path.isfile(path):
-        try:
-            with open(path, "rb") as file:
-                target = os.fsdecode(file.read(4096)).removeprefix("gitdir:").strip()
-        except OSError:
+        target = _text(path).removeprefix("gitdir:").strip()
+        if not target:
             return None
         path = f"{seen.root}{target}" if target.startswith("/") else f"{os.path.dirname(path)}/{target}"
     place = identity(path)
@@ -174,10 +183,12 @@ def _folder_of(path: str) -> str:
 
 def _upwards(start: str) -> Iterator[tuple[str, Identity | None]]:
     """A folder and all that it lies in, up to the root of whoever calls it so, or to one that cannot be told."""
-    path, place, last = start, identity(start), None
-    while place != last:
-        yield path, place
-        if place is None:
-            return
-        path, last = f"{path}/..", place
+    path, place = start, identity(start)
+    yield path, place
+    while place is not None:
+        last = place
+        path = f"{path}/.."
         place = identity(path)
+        if place == last:
+            return
+        yield path, place
