@@ -33,13 +33,17 @@ class Steadiness:
     advanced: float = 0.0  # seconds by which the clock is known to have been set forward: no age at all
 
 
-def steadiness(changed_at: float, anchors: Sequence[Anchor], *, offset: float) -> Steadiness:
+def steadiness(changed_at: float, anchors: Sequence[Anchor], *, offset: float, since_boot: float) -> Steadiness:
     """Of the clock since ``changed_at`` (Unix time), by anchors in the order of time, with ``offset`` now.
+
+    ``since_boot`` is now, in seconds. A clock that was set before the change says nothing of the time since: so an
+    anchor whose clock could not have come to ``changed_at`` by now, had it gone on, does not count.
 
     Steady needs an anchor from *before* the change, and none since then that disagrees. A clock that was ahead
     and then set back can pass for steady: then times before the step seem late, so that processes count as older
     than the change and the change as younger than it is. Both err towards life.
     """
+    anchors = [anchor for anchor in anchors if changed_at <= anchor.offset + since_boot + _tolerance(anchor)]
     agreeing = _latest_that_agree(anchors, offset)
     before = [anchor for anchor in agreeing if anchor.at + offset <= changed_at]
     if any(not anchor.rough for anchor in before):
@@ -65,7 +69,11 @@ def before_boot(changed_at: float, anchors: Sequence[Anchor], *, offset: float) 
 def _latest_that_agree(anchors: Sequence[Anchor], offset: float) -> list[Anchor]:
     found: list[Anchor] = []
     for anchor in reversed(anchors):
-        if abs(anchor.offset - offset) > (ROUGH if anchor.rough else EXACT):
+        if abs(anchor.offset - offset) > _tolerance(anchor):
             break
         found.append(anchor)
     return found
+
+
+def _tolerance(anchor: Anchor) -> float:
+    return ROUGH if anchor.rough else EXACT

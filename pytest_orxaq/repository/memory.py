@@ -67,6 +67,7 @@ class Memory:
 
     boot: str = ""
     offset: float = 0.0  # Unix time of the boot, by the clock as it is now
+    since_boot: float = 0.0  # seconds, now
     anchors: tuple[Anchor, ...] = ()  # of this boot, in the order of time
     sightings: tuple[Sighting, ...] = ()
     deaths: tuple[Death, ...] = ()
@@ -97,6 +98,7 @@ def recall(folder: Path, *, note: Note = lambda _: None) -> Memory:
     return Memory(
         boot=boot,
         offset=clocks.offset_now(),
+        since_boot=clocks.since_boot(),
         anchors=tuple(_anchors(folder, boot, note)),
         sightings=tuple(_rows(Sighting, folder / SIGHTINGS, note)),
         deaths=tuple(_deaths(folder / DEATHS)),

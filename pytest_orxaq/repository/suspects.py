@@ -61,7 +61,9 @@ def set_scene(lock: Lock, pinned: int, snapshot: Snapshot, *, around: Surroundin
         mount=mount,
         # Where other machines may have it open, this one's kernel cannot answer for them.
         unshared=is_unshared(pinned) if mount.local else None,
-        steadiness=steadiness(snapshot.changed_at / 1e9, memory.anchors, offset=memory.offset),
+        steadiness=steadiness(
+            snapshot.changed_at / 1e9, memory.anchors, offset=memory.offset, since_boot=memory.since_boot
+        ),
         around=around,
         index=identity(lock.target) if lock.kind in INDEX_KINDS else None,
         pid_file=pidfiles.read(lock),
@@ -160,7 +162,7 @@ def _names_in_environment(seen: Seen, scene: Scene) -> bool:
 
 
 def _names_in_arguments(seen: Seen, scene: Scene) -> bool:
-    wanted = {(scene.snapshot.device, scene.snapshot.inode), scene.index}
+    wanted = {(scene.snapshot.device, scene.snapshot.inode), scene.index} - {None}
     names = {os.path.basename(scene.lock.path), os.path.basename(scene.lock.target)}
     words = (word.rpartition("=")[2] for word in seen.command)
     return any(os.path.basename(word) in names and identity(seen.reach(word)) in wanted for word in words)

@@ -141,6 +141,14 @@ def look_at(pid: int, *, offset: float) -> Seen | None:
     )
 
 
+def lives(pid: int) -> bool:
+    """Whether a process is still there, or another that has got its number."""
+    try:
+        return not _Told((PROC / str(pid) / "stat").read_bytes()).dead
+    except OSError:
+        return False
+
+
 def identity(path: str | Path) -> tuple[int, int] | None:
     """Device and inode of what a path or one of the kernel's links leads to; ``None`` if it cannot be told.
 

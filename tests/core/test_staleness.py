@@ -163,8 +163,7 @@ YOUNG_AND_BLIND = Signals(lock=LOCK, snapshot=SNAPSHOT, age=0.0)
 
 
 def test_our_own_death_needs_no_age() -> None:
-    """What our own killed group left is dead at once, and says which group that was; but only if nobody else can be its
-    maker, who worked here at the same time and is hidden from us."""
+    """What our own killed group left is dead at once and says whose it was, unless a hidden stranger may have made it."""
     left = replace(YOUNG_AND_BLIND, own_death=DEATH)
     found = judged(replace(left, sight=EVERYTHING))
     assert (found.state, found.proof) == (LockState.DEAD, Proof.OWN_DEATH)

@@ -10,6 +10,7 @@ from pytest_orxaq.model import Clock
 
 
 BOOT = 1_000_000.0  # the offset now
+LONG = 100_000.0  # seconds since boot: time enough for any clock to have come to the changes here
 AT_BOOT = Anchor(at=0.0, offset=BOOT + 1, rough=True)
 
 
@@ -20,7 +21,7 @@ def read(at: float, offset: float = BOOT) -> Anchor:
 
 def clock(changed_at: float, *anchors: Anchor) -> Clock:
     """What is known of the clock since a change."""
-    return steadiness(changed_at, anchors, offset=BOOT).clock
+    return steadiness(changed_at, anchors, offset=BOOT, since_boot=LONG).clock
 
 
 def test_steady_needs_an_anchor_from_before() -> None:
@@ -32,9 +33,9 @@ def test_steady_needs_an_anchor_from_before() -> None:
 
 def test_a_clock_that_was_set_after_the_change() -> None:
     """An anchor from before the change that differs means that it was set, and by how much it went forward."""
-    found = steadiness(BOOT + 200, [read(100.0, BOOT - 50), read(300.0)], offset=BOOT)
+    found = steadiness(BOOT + 200, [read(100.0, BOOT - 50), read(300.0)], offset=BOOT, since_boot=LONG)
     assert (found.clock, found.advanced) == (Clock.SET, 50.0)
-    assert steadiness(BOOT + 200, [read(100.0, BOOT + 50)], offset=BOOT).advanced == 0.0
+    assert steadiness(BOOT + 200, [read(100.0, BOOT + 50)], offset=BOOT, since_boot=LONG).advanced == 0.0
 
 
 def test_a_clock_that_was_set_and_steady_since() -> None:
@@ -44,11 +45,21 @@ def test_a_clock_that_was_set_and_steady_since() -> None:
     assert clock(BOOT + 400, read(100.0), read(300.0, BOOT - 50), read(500.0)) is Clock.SET
 
 
+def test_a_clock_that_was_set_before_the_change_is_another_one() -> None:
+    """A machine woken days after its image was made: what changed since then was changed under the clock of now."""
+    asleep = Anchor(at=0.0, offset=BOOT - 400_000, rough=True)
+    found = steadiness(BOOT + 8_000, [asleep], offset=BOOT, since_boot=9_000)
+    assert (found.clock, found.advanced) == (Clock.UNKNOWN, 0.0)
+    before = steadiness(BOOT - 400_000 + 8_000, [asleep], offset=BOOT, since_boot=9_000)
+    assert (before.clock, before.advanced) == (Clock.SET, 400_000.0)
+    assert steadiness(BOOT + 8_000, [asleep, read(7_000.0)], offset=BOOT, since_boot=9_000).clock is Clock.STEADY
+
+
 def test_the_boots_own_anchor_is_rough() -> None:
     """The first device files tell the clock within seconds, so that starts are not believed to the second."""
-    found = steadiness(BOOT + 100, [AT_BOOT], offset=BOOT)
+    found = steadiness(BOOT + 100, [AT_BOOT], offset=BOOT, since_boot=LONG)
     assert (found.clock, found.slack) == (Clock.STEADY, 2 * ROUGH)
-    assert steadiness(BOOT + 100, [AT_BOOT, read(50.0)], offset=BOOT).slack == 0.0
+    assert steadiness(BOOT + 100, [AT_BOOT, read(50.0)], offset=BOOT, since_boot=LONG).slack == 0.0
     assert clock(BOOT + 100, Anchor(at=0.0, offset=BOOT + ROUGH + 0.1, rough=True)) is Clock.SET
     assert clock(BOOT + 100, read(50.0, BOOT + EXACT + 0.1)) is Clock.SET
 
@@ -70,9 +81,10 @@ def test_before_the_boot_needs_a_clock_known_from_the_start() -> None:
     read_at=some.floats(0, 10_000),
     stepped_at=some.floats(0, 10_000),
     step=some.floats(0, 1e6),
+    later=some.floats(0, 10_000),
 )
 def test_one_step_forward_is_never_missed(
-    made: float, read_at: float, stepped_at: float, step: float, *, rough: bool
+    made: float, read_at: float, stepped_at: float, step: float, later: float, *, rough: bool
 ) -> None:
     """A lock of this boot never passes for steady or for older than it by more than the slack allows, whatever one step forward did."""
     began = BOOT - step  # the clock before the step; after it the offset is BOOT
@@ -82,7 +94,7 @@ def test_one_step_forward_is_never_missed(
         read(read_at, began if read_at < stepped_at else BOOT),
     ]
     changed_at = made + (began if made < stepped_at else BOOT)
-    found = steadiness(changed_at, anchors, offset=BOOT)
+    found = steadiness(changed_at, anchors, offset=BOOT, since_boot=max(made, read_at, stepped_at) + later)
     if found.clock is Clock.STEADY:
         assert made + BOOT - changed_at <= max(found.slack, EXACT) + 1e-6
     assert not before_boot(changed_at, anchors, offset=BOOT)

@@ -35,14 +35,20 @@ def ours(folder: Path) -> tuple[Anchor, ...]:
 
 def test_a_clock_is_remembered_once(tmp_path: Path) -> None:
     """The same clock is written down at its first reading; what is made from then on has a steady clock."""
-    assert steadiness(time.time(), ours(tmp_path), offset=recall(tmp_path).offset).clock is Clock.UNKNOWN
+    assert (
+        steadiness(time.time(), ours(tmp_path), offset=recall(tmp_path).offset, since_boot=clocks.since_boot()).clock
+        is Clock.UNKNOWN
+    )
     record_clock(tmp_path)
     written = (tmp_path / memory.CLOCK).stat().st_mtime_ns
     record_clock(tmp_path)
     assert (tmp_path / memory.CLOCK).stat().st_mtime_ns == written
     (anchor,) = ours(tmp_path)
     assert abs(anchor.at - clocks.since_boot()) < 60
-    assert steadiness(time.time(), (anchor,), offset=recall(tmp_path).offset).clock is Clock.STEADY
+    assert (
+        steadiness(time.time(), (anchor,), offset=recall(tmp_path).offset, since_boot=clocks.since_boot()).clock
+        is Clock.STEADY
+    )
 
 
 def test_a_clock_that_was_set_is_remembered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
