@@ -61,6 +61,18 @@ def quarantine(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def elsewhere(quarantine: Path) -> Iterator[Path]:
+    """Where locks are kept, on another file system."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == quarantine.stat().st_dev:
+        pytest.skip("there is no second file system to keep locks on")
+    path = shared / f"orxaq-test-{os.getpid()}"
+    path.mkdir()
+    yield path
+    shutil.rmtree(path)
+
+
 def released(
     lock: Lock,
     quarantine: Path,
@@ -384,6 +396,28 @@ def test_nowhere_to_keep_it(top: Path, tmp_path: Path) -> None:
     assert (top / ".git" / "index.lock").read_bytes() == b"stale"
 
 
+@pytest.mark.parametrize("name", ["index", "refs/heads/new"])
+@pytest.mark.parametrize("note", [True, False])
+def test_a_quarantine_that_goes_away(top: Path, quarantine: Path, name: str, note: bool) -> None:
+    """If the place to keep it is gone in the middle of it, the lock is back where it was."""
+    lock = stale(top, f"{name}.lock")
+    if note:
+        (top / ".git" / f"{name}~pid.lock").write_bytes(b"pid 4194305\n")
+
+    def remove() -> bool:
+        shutil.rmtree(quarantine)
+        return True
+
+    recovery = released(lock, quarantine, remove)
+    assert not recovery.released
+    assert f"It could not be taken away: No such file or directory ({quarantine}" in recovery.why_not or (
+        "No such file or directory" in recovery.why_not and note
+    )
+    assert Path(lock.path).read_bytes() == b"stale"
+    assert (top / ".git" / f"{name}~pid.lock").exists() == note
+    assert not strays(top)
+
+
 # ---------------------------------------------------------------- the index is looked at
 
 
@@ -654,6 +688,24 @@ def test_back_in_its_place(top: Path, quarantine: Path, name: str) -> None:
         restore(recovery.id, quarantine=quarantine)
 
 
+def test_from_another_file_system(top: Path, elsewhere: Path) -> None:
+    """What had to be copied comes back with its content, times and permissions, and its note."""
+    lock = stale(top)
+    os.chmod(lock.path, 0o640)
+    os.utime(lock.path, ns=(1, 10**18))
+    (top / ".git" / "index~pid.lock").write_bytes(b"pid 4194305\n")
+    recovery = released(lock, elsewhere)
+    kept = elsewhere / recovery.id / "lock"
+    assert (kept.read_bytes(), stat.S_IMODE(kept.stat().st_mode)) == (b"stale", 0o600)
+    restore(recovery.id, quarantine=elsewhere)
+    status = os.stat(lock.path)
+    assert (status.st_mtime_ns, stat.S_IMODE(status.st_mode)) == (10**18, 0o640)
+    assert Path(lock.path).read_bytes() == b"stale"
+    assert (top / ".git" / "index~pid.lock").read_bytes() == b"pid 4194305\n"
+    assert not kept.exists()
+    assert not strays(top)
+
+
 def test_ids_that_name_nothing(top: Path, quarantine: Path) -> None:
     """An id that is unknown, empty or meant for several is a mistake."""
     for _ in range(2):
@@ -720,23 +772,13 @@ def test_a_record_that_is_damaged(top: Path, quarantine: Path) -> None:
         *("unsupported", "restore", "repair"),
     ],
 )
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["same-device", "other-device"])
-def test_a_kill_at_any_moment(top: Path, quarantine: Path, scenario: str, elsewhere: bool) -> None:
+@pytest.mark.parametrize("place", ["quarantine", "elsewhere"])
+def test_a_kill_at_any_moment(top: Path, scenario: str, place: str, request: pytest.FixtureRequest) -> None:
     """Killed before any of its deeds, a release ends with the lock in its place or kept: never lost, never two."""
-    if elsewhere:
-        shared = Path("/dev/shm")
-        if not shared.is_dir() or shared.stat().st_dev == quarantine.stat().st_dev:
-            pytest.skip("there is no second file system to keep locks on")
-        quarantine = shared / f"orxaq-test-{os.getpid()}"
-        quarantine.mkdir()
-    try:
-        script = Path(__file__).with_name("interrupted.py")
-        command = [sys.executable, str(script), scenario, str(top), str(quarantine)]
-        done = subprocess.run(command, check=False, capture_output=True, timeout=2 * BOUND, text=True)
-        assert done.returncode == 0, done.stderr
-    finally:
-        if elsewhere:
-            shutil.rmtree(quarantine)
+    script = Path(__file__).with_name("interrupted.py")
+    command = [sys.executable, str(script), scenario, str(top), str(request.getfixturevalue(place))]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=2 * BOUND, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_nothing_to_repair(top: Path, quarantine: Path, tmp_path: Path) -> None:
