@@ -154,8 +154,8 @@ class Case:
                     return self._exchange(pinned, recheck)
                 self._beside.rmdir()
             return self._move(pinned, recheck)
-        except FileNotFoundError:
-            if os.path.lexists(self._path):
+        except FileNotFoundError as error:
+            if error.filename != str(self._path):
                 raise
             return _GONE
 
@@ -270,7 +270,7 @@ class Case:
         try:
             return self._settled()
         except OSError as error:
-            return f"It is half done, and goes on the next time: {error}."
+            return f"It is half done, and goes on the next time: {told(error)}."
 
     def _settled(self) -> str:
         step = self.record.step
@@ -307,6 +307,13 @@ def stamp(at: float) -> str:
     """A moment of Unix time as the beginning of an id: ids sort by time."""
     whole, part = divmod(int(at * 1e6), 1_000_000)
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(whole)) + f"{part:06d}"
+
+
+def told(error: Exception) -> str:
+    """What went wrong and where, in words."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror} ({error.filename})"
+    return str(error)
 
 
 def names_in(folder: Path) -> list[str]:

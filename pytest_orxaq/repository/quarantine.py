@@ -16,7 +16,7 @@ from pathlib import Path
 from ..errors import BusyError, MachineError, OrxaqError, UsageError
 from ..model import Judgement, Lock, LockState, Recovery, Signals
 from ..system.state import work_tree_lock
-from .custody import ANOTHER, Case, Step, is_same, names_in, stamp
+from .custody import ANOTHER, Case, Step, is_same, names_in, stamp, told
 
 
 def release(
@@ -42,7 +42,7 @@ def release(
             case = Case.begun(lock, signals, judgement, mode=os.fstat(pinned).st_mode, root=quarantine, now=now)
             why_not = case.take_out(pinned, recheck)
         except (OSError, OrxaqError) as error:
-            why_not = f"It could not be taken away: {error}."
+            why_not = f"It could not be taken away: {told(error)}."
         finally:
             if case is not None:
                 why_not = " ".join(filter(None, (why_not, case.settled())))
@@ -72,7 +72,7 @@ def restore(id: str, *, quarantine: Path) -> Recovery:
         back = case.put_back()
     except OSError as error:
         case.settled()
-        raise MachineError(f"{lock.path} cannot be put back: {error}") from error
+        raise MachineError(f"{lock.path} cannot be put back: {told(error)}") from error
     if not back:
         raise UsageError(
             f"{lock.path} cannot be put back: there is another lock of that name",
