@@ -58,7 +58,7 @@ class Recipe:
     environment: Mapping[str, str] = field(default_factory=dict)
     stepped: bool = False  # no program of ours runs meanwhile: git has to be stopped
     scaffold: tuple[Path, ...] = ()  # what git needs to see until it holds the lock
-    state: Path | None = None  # the folder of an operation that was begun for it, and is taken back with it
+    state: Path | None = None  # a file of an operation that was begun for it, and is taken back with it
     undo: tuple[tuple[str, ...], ...] = ()  # how, as git's commands
 
 
@@ -298,7 +298,7 @@ def _rebase_todo(kitchen: _Kitchen) -> Recipe:
     repo("rebase", "--quiet", "--interactive", "HEAD", env=kitchen.no_hooks() | editor)
     back = (("symbolic-ref", "HEAD", branch),) if branch else ()
     made = kitchen.stepped(state / "git-rebase-todo.lock", "git", "rebase", "--continue")
-    return replace(made, state=state, undo=(("rebase", "--quit"), *back))
+    return replace(made, state=state / "onto", undo=(("rebase", "--quit"), *back))
 
 
 _RECIPES: Mapping[LockKind, Callable[[_Kitchen], Recipe]] = {

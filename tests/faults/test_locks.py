@@ -12,6 +12,7 @@ import pytest
 
 from pytest_orxaq.errors import MachineError, RepositoryError, UsageError
 from pytest_orxaq.faults.handles import GitLock
+from pytest_orxaq.faults.identity import Identity
 from pytest_orxaq.faults.isolation import Git
 from pytest_orxaq.faults.recipes import KINDS, LockKind
 
@@ -319,6 +320,20 @@ def test_a_long_hold_is_cut_short(isolated_git: Callable[..., Git], live_git_loc
     live_git_lock(isolated_git("one"), hold=300).release()
     live_git_lock(isolated_git("two"), hold=300)
     assert time.monotonic() - begun < 60
+
+
+def test_whatever_comes_after_is_younger(isolated_git: Callable[..., Git], live_git_lock: Make) -> None:
+    """A file made right after a lock was born later, so that it is never taken for it, be its inode the same."""
+    repo = isolated_git()
+    for _ in range(10):
+        lock = live_git_lock(repo, "index")
+        later = repo.write("later")
+        ours, other = Identity.of(lock.path), Identity.of(later)
+        assert ours is not None
+        assert other is not None
+        assert other.born_at > ours.born_at
+        later.unlink()
+        lock.release()
 
 
 # ---------------------------------------------------------------- what others do to it
