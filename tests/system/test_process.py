@@ -4,6 +4,7 @@ import os
 import py_compile
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -399,6 +400,22 @@ def test_stranger_with_the_pipe_is_not_waited_for(tmp_path: Path) -> None:
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_silent_stranger_with_the_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that somebody outside the command's tree holds without a word is read to what is in it, and no further."""
+    give = (
+        "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); socket.send_fds(s, [b'!'], [1])"
+    )
+    place = str(tmp_path / "hand-over")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(place)
+        listener.listen()
+        exit = run(*python(give, place), folder=tmp_path)  # the pipe's end now waits in the socket, held by nobody else
+        with listener.accept()[0] as connection:
+            (pipe,) = socket.recv_fds(connection, 1, 1)[1]
+    os.close(pipe)
+    assert exit.code == 0
 
 
 # ---------------------------------------------------------------- while it runs
