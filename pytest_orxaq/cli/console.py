@@ -45,7 +45,7 @@ def conclude(record: RunRecord, report: Path | None, form: str) -> None:
         words += f"\nreport: {report}"
     _write(sys.stderr, words.rstrip("\n") + "\n")
     if form == "json":
-        _write(sys.stdout, json.dumps(records.to_data(record), indent=1) + "\n")
+        _write(sys.stdout, json.dumps(records.of_run(record), indent=1) + "\n")
     elif form == "jsonl":
         _event(sys.stdout, "run", record)
 

@@ -42,7 +42,7 @@ def command(what: str, run: str, form: str) -> int:
         return 0
     record = history.find(state, run)
     if form == "json":
-        click.echo(json.dumps(records.to_data(record), indent=1))
+        click.echo(json.dumps(records.of_run(record), indent=1))
     elif what == "show":
         click.echo(terminal.summary(record, width=shutil.get_terminal_size().columns, colour=False))
     else:
@@ -52,7 +52,7 @@ def command(what: str, run: str, form: str) -> int:
 
 def _list(runs: tuple[RunRecord, ...], form: str) -> None:
     if form == "json":
-        click.echo(json.dumps([records.to_data(record) for record in runs], indent=1))
+        click.echo(json.dumps([records.of_run(record) for record in runs], indent=1))
         return
     for record in runs:
         verdict = record.verdict.value if record.verdict else "cut off"

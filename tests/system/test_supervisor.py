@@ -53,7 +53,7 @@ def test_children_by_task_and_by_scan() -> None:
     """Both ways of looking for children find one; the one by task where the kernel was built for it."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
         assert child.pid in supervisor._children_by_scan(os.getpid())
-        assert supervisor.HAS_CHILDREN_FILES == (child.pid in supervisor._children_by_task(os.getpid()))
+        assert (child.pid in supervisor._children_by_task(os.getpid())) == supervisor.HAS_CHILDREN_FILES
 
 
 def test_children_by_task(monkeypatch: pytest.MonkeyPatch) -> None:
