@@ -89,12 +89,15 @@ def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float
     box = mailbox.create(bench.folder, f"{checkpoint.name}-{number}", os.urandom(16).hex())
     bench.audience.begun(checkpoint, number)
     bench.journal.emit("orxaq.attempt.start", f"{checkpoint.name} #{number}", attributes=_names(checkpoint, number))
+    before = mailbox.junit_before(checkpoint.junit, bench.top)
     started_at = time.time()
     exit = _run(bench, checkpoint, box)
     from . import inquest  # noqa: PLC0415 - see _make_ready
     from .core import diagnosis  # noqa: PLC0415
 
-    evidence, symptoms = inquest.hold(box, checkpoint, exit, output=_output(box), top=bench.top, since=started_at)
+    evidence, symptoms = inquest.hold(
+        box, checkpoint, exit, output=_output(box), top=bench.top, since=started_at, before=before
+    )
     found = diagnosis.diagnose(exit, evidence, symptoms, kind=checkpoint.evidence)
     attempt = Attempt(
         number=number,

@@ -1,5 +1,6 @@
 """From an attempt's folder, output and exit to evidence and symptoms: every reader, in order."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import mailbox as mailboxes
@@ -24,9 +25,16 @@ _FAULTS = (
 
 
 def hold(
-    box: mailboxes.Mailbox, checkpoint: Checkpoint, exit: Exit, *, output: Path, top: Path, since: float
+    box: mailboxes.Mailbox,
+    checkpoint: Checkpoint,
+    exit: Exit,
+    *,
+    output: Path,
+    top: Path,
+    since: float,
+    before: Mapping[Path, mailboxes.Seen],
 ) -> tuple[Evidence, Symptoms]:
-    """Evidence and symptoms of one attempt; *since* is its start on the wall clock, for the age of JUnit files."""
+    """Evidence and symptoms of one attempt; *since* (wall clock) and *before* tell JUnit files of earlier ones."""
     data = output.read_bytes() if output.exists() else b""
     text = transcript.decode(data)
     sessions, notes = mailboxes.read_sessions(box)
@@ -37,7 +45,7 @@ def hold(
         sessions=sessions,
         still_failing=still_failing,
         recovered=recovered,
-        junit=mailboxes.read_junit(box, checkpoint.junit, top, since, read=junit.read),
+        junit=mailboxes.read_junit(box, checkpoint.junit, top, since_wall=since, before=before, read=junit.read),
         closing=lines,
         findings=found,
         notes=notes,

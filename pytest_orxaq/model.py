@@ -475,4 +475,5 @@ class RunRecord:
     parameters: tuple[tuple[str, str], ...] = ()  # the command line and the settings in force
     environment: tuple[tuple[str, str], ...] = ()  # the allow-listed part
     notes: tuple[str, ...] = ()  # what the user should know: scrubbed variables, degraded telemetry, fallbacks
+    command: tuple[str, ...] = ()  # the single command that `orxaq run` took instead of checkpoints
     shared_from: str = ""  # the run of another gate whose result this one took over

@@ -19,7 +19,7 @@ FLOORS = (
     {"config", "mailbox"},
     {"system"},
     {"repository"},
-    {"report", "history", "inquest", "passes", "audience"},
+    {"report", "history", "inquest", "passes", "versions", "audience"},
     {"attempts"},
     {"gate", "demonstration"},
     {"cli", "plugin"},

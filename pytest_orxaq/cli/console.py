@@ -13,7 +13,7 @@ from typing import TextIO
 from ..audience import Audience
 from ..core import escaping, records
 from ..model import Attempt, Checkpoint, Outcome, RunRecord
-from ..report import terminal
+from ..report import terminal, words
 from ..system.process import Progress
 
 
@@ -40,10 +40,10 @@ def opened(form: str, environ: Mapping[str, str]) -> Iterator[Audience]:
 def conclude(record: RunRecord, report: Path | None, form: str) -> None:
     """The closing words on stderr, and the machine's result on stdout if one was asked for."""
     width = shutil.get_terminal_size().columns
-    words = terminal.summary(record, width=width, colour=sys.stderr.isatty())
+    told = terminal.summary(record, width=width, colour=sys.stderr.isatty())
     if report is not None:
-        words += f"\nreport: {report}"
-    _write(sys.stderr, words.rstrip("\n") + "\n")
+        told += f"\nreport: {report}"
+    _write(sys.stderr, told.rstrip("\n") + "\n")
     if form == "json":
         _write(sys.stdout, json.dumps(records.of_run(record), indent=1) + "\n")
     elif form == "jsonl":
@@ -78,7 +78,7 @@ class Plain:
         """Say what starts."""
         self._name, self._next_beat = checkpoint.name, HEARTBEAT
         again = f" (attempt {attempt})" if attempt > 1 else ""
-        self._say(f"{checkpoint.name}: {' '.join(checkpoint.command)}{again}")
+        self._say(f"{checkpoint.name}: {words.shell(checkpoint.command)}{again}")
 
     def heard(self, chunk: bytes) -> None:
         """Pass the command's output on by whole lines, so that a terminal sequence is never cut in two."""
@@ -114,8 +114,8 @@ class Plain:
     def _pass_on(self, lines: bytes) -> None:
         _write(self._stream, escaping.terminal(lines.decode("utf-8", errors="replace")) + "\n")
 
-    def _say(self, words: str) -> None:
-        _write(self._stream, f"orxaq: {escaping.terminal(words)}\n")
+    def _say(self, said: str) -> None:
+        _write(self._stream, f"orxaq: {escaping.terminal(said)}\n")
 
 
 class GitHub(Plain):

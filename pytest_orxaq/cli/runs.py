@@ -11,10 +11,12 @@ import click
 
 from .. import gate, history
 from ..core import records
-from ..errors import UsageError
+from ..errors import RepositoryError, UsageError
 from ..model import Outcome, RunRecord
 from ..report import terminal
 from ..repository import trees
+from ..system import state as states
+from .options import here
 
 
 @click.command(name="runs")
@@ -33,8 +35,7 @@ def command(what: str, run: str, form: str) -> int:
       orxaq runs explain
       orxaq runs show 20261123T1015 --format json
     """
-    repository = trees.discover(Path.cwd())
-    state = gate.open_state(repository, os.environ)
+    state = _state(here())
     if what == "list":
         if run:
             raise UsageError(f"`orxaq runs list` takes no id, but got {run!r}", advice="use `orxaq runs show ID`")
@@ -48,6 +49,17 @@ def command(what: str, run: str, form: str) -> int:
     else:
         click.echo("\n".join(_explain(record, history.folder(state, record.id))))
     return 0
+
+
+def _state(directory: Path) -> states.State:
+    """Where the runs of the work tree are kept, or those that were started here outside of any."""
+    try:
+        return gate.open_state(trees.discover(directory), os.environ)
+    except RepositoryError:
+        state = gate.open_state(trees.plain_folder(directory), os.environ)
+        if not history.names(state):
+            raise
+        return state
 
 
 def _list(runs: tuple[RunRecord, ...], form: str) -> None:
