@@ -415,7 +415,7 @@ def _with_context(run: _Run) -> RunRecord:
 
 def _report(run: _Run) -> Path | None:
     """Where the report was written, or None with a note in the record."""
-    from .report import render  # noqa: PLC0415 - jinja2 and junitparser cost a stored pass half its time
+    from .report import render  # noqa: PLC0415 - jinja2 costs a stored pass half its time
 
     folder = run.request.report_dir or run.bench.top / REPORTS
     try:

@@ -207,6 +207,7 @@ class Session:
     collected: int | None = None
     passed: Mapping[str, float] = field(default_factory=dict)  # id → seconds
     others: tuple[TestResult, ...] = ()  # every test with another final outcome
+    again: tuple[TestResult, ...] = ()  # failures after which a plugin tried the test again; of one test, the last
     running: tuple[str, ...] = ()  # started, never finished
     missing: tuple[str, ...] = ()  # collected, no final outcome although the session closed
     repeated: tuple[str, ...] = ()  # more than one final outcome
@@ -280,7 +281,7 @@ class Evidence:
     strength: Strength = Strength.NONE
     counts: Counts = field(default_factory=Counts)  # as the strongest evidence has it
     failures: tuple[TestResult, ...] = ()  # failed, and not passed later
-    recovered: tuple[TestResult, ...] = ()  # failed, then passed in a later session of the same attempt
+    recovered: tuple[TestResult, ...] = ()  # failed, then passed when run again in the same attempt
     running: tuple[str, ...] = ()  # began and never ended
     contradictions: tuple[str, ...] = ()  # sentences; any of these fails
     findings: tuple[Finding, ...] = ()

@@ -2,8 +2,7 @@
 
 import contextlib
 import json
-import secrets
-import shutil
+import os
 import sys
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +38,7 @@ def opened(form: str, environ: Mapping[str, str]) -> Iterator[Audience]:
 
 def conclude(record: RunRecord, report: Path | None, form: str) -> None:
     """The closing words on stderr, and the machine's result on stdout if one was asked for."""
-    width = shutil.get_terminal_size().columns
+    width = _width(os.environ)
     told = terminal.summary(record, width=width, colour=sys.stderr.isatty())
     if report is not None:
         told += f"\nreport: {report}"
@@ -52,6 +51,16 @@ def conclude(record: RunRecord, report: Path | None, form: str) -> None:
 
 def _at_a_terminal(environ: Mapping[str, str]) -> bool:
     return sys.stderr.isatty() and not environ.get("CI") and environ.get("TERM", "dumb") != "dumb"
+
+
+def _width(environ: Mapping[str, str]) -> int:
+    """Columns of whoever reads stderr; shutil knows too, and brings three compressors along."""
+    if environ.get("COLUMNS", "").isdigit():
+        return max(20, int(environ["COLUMNS"]))
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):  # not a terminal, or none at all
+        return 80
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -131,7 +140,7 @@ class GitHub(Plain):
         again = f" (attempt {attempt})" if attempt > 1 else ""
         _write(self._stream, f"::group::{escaping.workflow_data(checkpoint.name + again)}\n")
         super().begun(checkpoint, attempt)
-        self._token = secrets.token_hex(16)
+        self._token = os.urandom(16).hex()
         _write(self._stream, f"::stop-commands::{self._token}\n")
 
     def retrying(self, attempt: Attempt, delay: float) -> None:
