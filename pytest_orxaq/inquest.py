@@ -78,6 +78,7 @@ def _symptoms(
         ignored_failure=next((failure.line for failure in failed if failure.ignored), ""),
         missing_target=signatures.missing_target(text) if _is_make(checkpoint) else "",
         nothing_done=signatures.nothing_done(text, checkpoint.command[-1]) if _is_make(checkpoint) else "",
+        ran_nothing=exit.ran_nothing and _is_make(checkpoint),
         crash=next((line for line in reversed(text.splitlines()) if line.strip().startswith(_FAULTS)), ""),
         masked=recipes.masked(makefile, checkpoint.command[-1]) if _is_make(checkpoint) else "",
         clean_linter=next((word.line for word in words if word.clean), ""),

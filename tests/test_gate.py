@@ -351,10 +351,19 @@ def test_run_passes_the_code_through(project: Callable[..., Any]) -> None:
     """`orxaq run` ends as the command did; not started, timed out and killed have codes of their own."""
     here = project(GOOD)
     assert here.orxaq("run", "--", "sh", "-c", "exit 7").code == 7
-    assert here.orxaq("run", "true").code == 0
+    assert (ran := here.orxaq("run", "true")).code == 0
+    assert "Passed" in ran.err
     assert here.orxaq("run", "--", "no-such-program").code == 2
     assert here.orxaq("run", "--timeout", "0.5s", "--retries", "0", "--", "sleep", "60").code == 124
     assert here.orxaq("run", "--retries", "0", "--", "sh", "-c", "kill -9 $$").code == 4
+
+
+def test_commands_without_make(project: Callable[..., Any]) -> None:
+    """A checkpoint need not be a make target: a linter or pytest that starts no process itself is proof all the same."""
+    commands = {"lint": [sys.executable, "-c", "print('All checks passed!')"], "test": [sys.executable, "-m", "pytest"]}
+    lines = "".join(f"[checkpoint.{name}]\ncommand = {json.dumps(command)}\n" for name, command in commands.items())
+    ran = project({**GOOD, "orxaq.toml": lines}).gate()
+    assert (ran.code, ran.record["verdict"]) == (0, "passed"), ran.err
 
 
 def test_checkpoints_as_test_items(project: Callable[..., Any]) -> None:

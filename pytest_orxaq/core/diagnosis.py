@@ -205,7 +205,7 @@ def _contradicted(case: Case) -> Diagnosis | None:
 
 
 def _vacuous(case: Case) -> Diagnosis | None:
-    if not (case.symptoms.nothing_done or case.exit.ran_nothing):
+    if not (case.symptoms.nothing_done or case.symptoms.ran_nothing):
         return None
     return Diagnosis(
         cause=Cause.UNPROVEN,
