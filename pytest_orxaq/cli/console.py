@@ -25,10 +25,11 @@ def opened(form: str, environ: Mapping[str, str]) -> Iterator[Audience]:
     """The audience that suits where our output goes."""
     with contextlib.ExitStack() as stack:
         audience: Audience
-        if _at_a_terminal(environ):
+        # Events between the moving lines would be neither.
+        if _at_a_terminal(environ) and not (form == "jsonl" and sys.stdout.isatty()):
             from .live import Live  # noqa: PLC0415 - rich is heavy, and only a person needs it
 
-            audience = stack.enter_context(Live())
+            audience = stack.enter_context(Live(sys.stderr))
         elif environ.get("GITHUB_ACTIONS") == "true":
             audience = GitHub(sys.stderr)
         else:
@@ -39,14 +40,17 @@ def opened(form: str, environ: Mapping[str, str]) -> Iterator[Audience]:
 def conclude(record: RunRecord, report: Path | None, form: str) -> None:
     """The closing words on stderr, and the machine's result on stdout if one was asked for."""
     width = _width(os.environ)
-    told = terminal.summary(record, width=width, colour=sys.stderr.isatty())
+    colour = _at_a_terminal(os.environ) and not os.environ.get("NO_COLOR")
+    told = terminal.summary(record, width=width, colour=colour)
     if report is not None:
         told += f"\nreport: {report}"
     _write(sys.stderr, told.rstrip("\n") + "\n")
     if form == "json":
-        _write(sys.stdout, json.dumps(records.of_run(record), indent=1) + "\n")
-    elif form == "jsonl":
-        _event(sys.stdout, "run", record)
+        written = _write(sys.stdout, json.dumps(records.of_run(record), indent=1) + "\n")
+    else:
+        written = form == "text" or _event(sys.stdout, "run", record)
+    if not written:
+        _write(sys.stderr, "orxaq: the result could not be written to stdout\n")
 
 
 def _at_a_terminal(environ: Mapping[str, str]) -> bool:
@@ -63,11 +67,14 @@ def _width(environ: Mapping[str, str]) -> int:
         return 80
 
 
-def _write(stream: TextIO, text: str) -> None:
-    # A reader that went away (EPIPE), or a full disk behind a redirection, changes no verdict.
-    with contextlib.suppress(OSError, ValueError):
+def _write(stream: TextIO, text: str) -> bool:
+    """Whether it was written: a reader that went away, or a full disk behind a redirection, changes no verdict."""
+    try:
         stream.write(text)
         stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 class Plain:
@@ -229,13 +236,13 @@ class Both:
             each.ended(outcome)
 
 
-def _event(stream: TextIO, name: str, value: object) -> None:
+def _event(stream: TextIO, name: str, value: object) -> bool:
     data = (
         {key: records.to_data(item) for key, item in value.items()}
         if isinstance(value, dict)
         else records.to_data(value)
     )
-    _write(stream, json.dumps({"event": name, **data}) + "\n")
+    return _write(stream, json.dumps({"event": name, **data}) + "\n")
 
 
 def _holder(holder: Mapping[str, object]) -> str:
