@@ -436,7 +436,8 @@ def _report(run: _Run) -> Path | None:
         run.record = replace(run.record, notes=(*run.record.notes, *written.notes))
         return written.html
     except (OSError, OrxaqError) as error:
-        words = f"the report could not be written: {error}"
+        why = f"{error.filename or folder}: {error.strerror}" if isinstance(error, OSError) else error.what
+        words = f"the report could not be written: {why}"
         run.record = replace(run.record, notes=(*run.record.notes, words))
         run.save()
         return None

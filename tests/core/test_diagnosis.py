@@ -180,6 +180,9 @@ CASES = [
         FINDINGS,
         Cause.UNPROVEN,
     ),
+    ("output lost, tests", Exit(code=0, output_error="full"), TESTED, Symptoms(), TESTS, Cause.TRANSIENT),
+    ("output lost, findings", Exit(code=2, output_error="full"), Evidence(), Symptoms(), FINDINGS, Cause.TRANSIENT),
+    ("output lost, exit believed", Exit(code=0, output_error="full"), Evidence(), Symptoms(), EXIT, Cause.PASSED),
     ("make ran nothing", Exit(code=0), Evidence(), Symptoms(ran_nothing=True), FINDINGS, Cause.UNPROVEN),
     ("make ran nothing, exit believed", Exit(code=0), Evidence(), Symptoms(ran_nothing=True), EXIT, Cause.UNPROVEN),
     ("no test ran", Exit(code=0), Evidence(), Symptoms(), TESTS, Cause.UNPROVEN),
@@ -262,6 +265,7 @@ exits = st.builds(
     timed_out=st.booleans(),
     cancelled=st.sampled_from([None, 2]),
     not_started=words,
+    output_error=words,
 )
 evidences = st.builds(
     Evidence,
@@ -283,5 +287,6 @@ def test_passed_needs_everything(exit: Exit, evidence: Evidence, symptoms: Sympt
         assert not exit.timed_out
         assert exit.cancelled is None
         assert not symptoms.ran_nothing
+        assert not exit.output_error or kind is EvidenceKind.EXIT
         assert not (evidence.failures or evidence.cut_off or evidence.contradictions or evidence.bad_closing)
         assert kind is not EvidenceKind.TESTS or evidence.counts.executed

@@ -591,10 +591,19 @@ def test_the_closing_words_are_narrow_and_coloured_on_demand() -> None:
 
 def test_the_closing_words_of_a_pass_are_few() -> None:
     """When all is well there is nothing to do, and nothing about it is said."""
-    said = summary(records.passing_run(), width=80, colour=False)
+    said = summary(replace(records.passing_run(), notes=()), width=80, colour=False)
     assert "What to do" not in said
     assert "the same content passed before" in said
     assert len(said.splitlines()) <= 5
+
+
+def test_the_closing_words_tell_what_to_know() -> None:
+    """Notes, such as where state went or why there is no report, are told, five of them in full."""
+    run = replace(records.passing_run(), notes=tuple(f"fact \x1b[31m{number}" for number in range(7)))
+    said = summary(run, width=80, colour=False)
+    assert "\nnote: fact 0\n" in said
+    assert said.count("note: ") == 5
+    assert said.endswith("… and 2 notes more\n")
 
 
 def test_more_failures_than_fit_on_a_screen() -> None:
