@@ -150,11 +150,10 @@ def _output(box: mailbox.Mailbox) -> Path:
 
 
 def _tail(output: Path) -> str:
-    if not output.exists():
-        return ""
-    with output.open("rb") as file:
-        file.seek(max(0, output.stat().st_size - 4 * _TAIL_CHARACTERS))
-        return transcript.tail(transcript.decode(file.read()), lines=_TAIL_LINES, characters=_TAIL_CHARACTERS)
+    data, _ = mailbox.read_output(output)
+    return transcript.tail(
+        transcript.decode(data[-4 * _TAIL_CHARACTERS :]), lines=_TAIL_LINES, characters=_TAIL_CHARACTERS
+    )
 
 
 def _tell(bench: Bench, checkpoint: Checkpoint, attempt: Attempt) -> None:

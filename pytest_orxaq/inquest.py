@@ -1,6 +1,7 @@
 """From an attempt's folder, output and exit to evidence and symptoms: every reader, in order."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from . import mailbox as mailboxes
@@ -35,7 +36,7 @@ def hold(
     before: Mapping[Path, mailboxes.Seen],
 ) -> tuple[Evidence, Symptoms]:
     """Evidence and symptoms of one attempt; *since* (wall clock) and *before* tell JUnit files of earlier ones."""
-    data = output.read_bytes() if output.exists() else b""
+    data, unreadable = mailboxes.read_output(output)
     text = transcript.decode(data)
     sessions, notes = mailboxes.read_sessions(box)
     still_failing, recovered = testimony.recovered(sessions)
@@ -50,6 +51,9 @@ def hold(
         findings=found,
         notes=notes,
     )
+    if unreadable and exit.output_size:
+        words = f"the output was written and cannot be read again: {unreadable}"
+        weighed = replace(weighed, contradictions=(*weighed.contradictions, words))
     return weighed, _symptoms(checkpoint, exit, data, sessions, lines, _makefile(top))
 
 

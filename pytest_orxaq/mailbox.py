@@ -29,6 +29,7 @@ _TOTAL = 1024 * 1024 * 1024  # all journals of an attempt together
 _JUNIT_FILES = 10_000
 _CHUNK = 256 * 1024
 _NOTES = 20
+_OUTPUT = 64 * 1024 * 1024  # several times what the runner keeps
 
 Seen = tuple[int, int, int]  # of a file: its number, size and time
 
@@ -176,6 +177,15 @@ def _regular(path: Path, *, follow: bool) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("not a regular file")
         yield file
+
+
+def read_output(path: Path) -> tuple[bytes, str]:
+    """The output of an attempt, and why it cannot be read; its file lies beside the mailbox, within reach of tests."""
+    try:
+        with _regular(path, follow=False) as file:
+            return file.read(_OUTPUT), ""
+    except OSError as error:
+        return b"", error.strerror or str(error)
 
 
 def read_junit(

@@ -17,6 +17,7 @@ from ..system.process import Progress
 
 
 HEARTBEAT = 30.0  # seconds of silence before a line says that the command is still at it
+_PASSED_ON = 64 << 20  # bytes of an attempt's output; who writes more would only bury the log
 _LONGEST_LINE = 8192  # bytes kept back while waiting for a line's end
 
 
@@ -85,6 +86,7 @@ class Plain:
         self._partial = b""
         self._name = ""
         self._next_beat = HEARTBEAT
+        self._room = _PASSED_ON
 
     def waiting(self, holder: Mapping[str, object]) -> None:
         """Say who holds the work tree."""
@@ -92,17 +94,23 @@ class Plain:
 
     def begun(self, checkpoint: Checkpoint, attempt: int) -> None:
         """Say what starts."""
-        self._name, self._next_beat = checkpoint.name, HEARTBEAT
+        self._name, self._next_beat, self._room = checkpoint.name, HEARTBEAT, _PASSED_ON
         again = f" (attempt {attempt})" if attempt > 1 else ""
         self._say(f"{checkpoint.name}: {words.shell(checkpoint.command)}{again}")
 
     def heard(self, chunk: bytes) -> None:
         """Pass the command's output on by whole lines, so that a terminal sequence is never cut in two."""
+        if self._room <= 0:
+            return
+        self._room -= len(chunk)
         whole, newline, self._partial = (self._partial + chunk).rpartition(b"\n")
         if not newline and len(self._partial) > _LONGEST_LINE:
             whole, self._partial = self._partial, b""
         if whole:
             self._pass_on(whole)
+        if self._room <= 0:
+            self._flush()
+            self._say(f"{self._name}: this is too much output to pass on; its end will be in the report")
 
     def beat(self, progress: Progress) -> None:
         """Every so often, when nothing else is to be seen, say that it goes on."""

@@ -21,6 +21,7 @@ _SHOWN = 8  # lines of output under the moving line
 _LEFT = 20  # lines of output that stay when something went wrong
 _LONGEST = 500  # characters of a line; no terminal is wider
 _MARKS = {Verdict.PASSED: ("✔", "green"), Verdict.FLAKY: ("✔", "yellow"), Verdict.SKIPPED: ("–", "yellow")}
+_ENOUGH = 64 * 1024  # bytes at the end of a piece of output, from which the last lines are taken
 _UNFINISHED = re.compile(r"\x1b[^A-Za-z~\\]*\Z")  # a sequence whose end has not been heard yet
 
 
@@ -62,7 +63,7 @@ class Live:
 
     def heard(self, chunk: bytes) -> None:
         """Keep the last lines of output."""
-        *whole, self._partial = (self._partial + self._text.decode(chunk)).split("\n")
+        *whole, self._partial = (self._partial + self._text.decode(chunk[-_ENOUGH:])).split("\n")
         self._partial = self._partial[-_LONGEST:]
         self._lines.extend(_shown(line) for line in whole[-_LEFT:])
 

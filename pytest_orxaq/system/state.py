@@ -232,6 +232,8 @@ def _make_folder(path: Path) -> None:
         if not path.is_dir():
             raise
     except FileNotFoundError:
+        if path.parent.is_dir():  # below /proc, say: there nothing can be made
+            raise
         _make_folder(path.parent)
         _make_folder(path)
     else:
