@@ -63,9 +63,9 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
             },
         )
         bench.audience.retrying(attempts[-1], delay)
-        if bench.cancellation.wait(delay):
-            return attempts
-        waited = delay
+        since = time.monotonic()
+        bench.cancellation.wait(delay)  # a signal ends it, and then the next attempt before it begins
+        waited = time.monotonic() - since
 
 
 def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) -> float | None:

@@ -94,6 +94,7 @@ def run(request: Request, audience: Audience, environ: Mapping[str, str]) -> Fin
                 return _finish(under_way)
             finally:
                 under_way.bench.journal.close()
+                states.discard(state)
 
 
 def open_state(repository: trees.Repository, environ: Mapping[str, str]) -> states.State:

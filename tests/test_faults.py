@@ -185,11 +185,14 @@ def test_everything_is_read_only(project: Callable[..., Any]) -> None:
     """Where nothing but temporary files can be written, the checkpoints are judged all the same, and what is missing is said."""
     here = project({**GOOD, "Makefile": BOTH.replace("compileall -q .", "this")})
     script = 'top="$PWD"; mount --bind . .; mount -o remount,ro,bind .; cd "$top"'
-    ran = mounted(here, script, {"XDG_STATE_HOME": "/proc/none"})
+    (temporary := here.top.parent / "tmp").mkdir()
+    ran = mounted(here, script, {"XDG_STATE_HOME": "/proc/none", "TMPDIR": str(temporary)})
     assert ran.code == 0, ran.err
     assert ran.record["notes"][0].startswith("nothing is remembered of this run: no place for state can be written to")
     assert ran.record["notes"][-1] == f"the report could not be written: {here.top}/.orxaq: Read-only file system"
     assert ran.err.count("note: ") == 2
+    assert here.orxaq("runs", environment={"ORXAQ_STATE_DIR": "/proc/none", "TMPDIR": str(temporary)}).code == 0
+    assert list(temporary.iterdir()) == []
 
 
 FULL = 'mkdir ../disk; mount -t tmpfs -o size=3m none ../disk; cp -r . ../disk; cd ../disk; export ORXAQ_STATE_DIR="$PWD/state"'

@@ -74,6 +74,12 @@ def open_state(
     return _temporary_state(failures)
 
 
+def discard(state: State) -> None:
+    """Delete state that does not last; all other stays."""
+    if not state.lasting:
+        _delete(state.own)
+
+
 def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write a file so that readers see the old content or the new one, whole. ``durable``: it survives a power cut."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
