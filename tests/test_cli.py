@@ -18,8 +18,8 @@ from click.shell_completion import ShellComplete
 
 from pytest_orxaq import cli
 from pytest_orxaq.__main__ import main
-from pytest_orxaq.cli import console
-from pytest_orxaq.errors import MachineError
+from pytest_orxaq.cli import console, options
+from pytest_orxaq.errors import MachineError, RepositoryError
 from pytest_orxaq.model import Checkpoint, EvidenceKind, ExitCode
 from pytest_orxaq.system.process import Progress
 from pytest_orxaq.version import __version__
@@ -132,6 +132,14 @@ def test_the_past_as_text_and_data(project: Callable[..., Any]) -> None:
     assert listed["id"] == failed["id"]
     assert "✗ Failed: lint: the command exited 2." in here.orxaq("runs", "show").out
     assert "decided by: make: *** [" in here.orxaq("runs", "explain").out
+
+
+def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is called from a deleted folder says so."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    with pytest.raises(RepositoryError, match="the current folder cannot be named: No such file or directory"):
+        options.here()
 
 
 # ---------------------------------------------------------------- what is told

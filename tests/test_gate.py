@@ -364,7 +364,8 @@ def read_until(process: "subprocess.Popen[str]", words: str) -> None:
     assert any(words in line for line in process.stderr)
 
 
-def test_a_waiting_gate_judges_what_it_finds(project: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("options", [(), ("--fresh",)])
+def test_a_waiting_gate_judges_what_it_finds(project: Callable[..., Any], options: tuple[str, ...]) -> None:
     """What was waited for is no answer where the content has changed meanwhile, or a fresh look was asked for."""
     here = project(one("print('here'); open('../go').read(); assert 0"))
     here.write({"Makefile": BOTH.replace("-q -p", "-q -s -p")})
@@ -372,14 +373,26 @@ def test_a_waiting_gate_judges_what_it_finds(project: Callable[..., Any]) -> Non
     command = [sys.executable, "-m", "pytest_orxaq", "gate", "test", "--format", "json"]
     first = subprocess.Popen(command, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     read_until(first, "here")
-    fresh = [*command, "--fresh"]
-    second = subprocess.Popen(fresh, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    second = subprocess.Popen(
+        [*command, *options], cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     read_until(second, "waiting")
     here.write({"test_it.py": PASSING})
     (here.top.parent / "go").write_text("go")
     first.communicate(timeout=60)
     record = json.loads(second.communicate(timeout=60)[0])
     assert (record["verdict"], record["shared_from"]) == ("passed", "")
+
+
+def test_what_changed_since_the_last_pass(project: Callable[..., Any]) -> None:
+    """A run that failed names the commit that passed last, and what has changed since, committed or not."""
+    here = project(GOOD)
+    before = here.gate().record["git"]["commit"]
+    here.write({"test_it.py": "def test_broken(): assert 0\n"})
+    here.commit("break it")
+    here.write({".gitignore": IGNORE + "x\n"})
+    git = here.gate().record["git"]
+    assert (git["last_pass"], git["changed"], git["subject"]) == (before, [".gitignore", "test_it.py"], "break it")
 
 
 def test_a_pass_is_not_stored_if_the_tree_changed(project: Callable[..., Any]) -> None:

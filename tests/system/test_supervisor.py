@@ -40,6 +40,11 @@ def test_a_file_that_cannot_be_read_is_empty() -> None:
     assert supervisor.content("/proc/self/mem") == b""
 
 
+def test_the_ended_have_no_children(ended: int) -> None:
+    """A process that has ended has neither tasks nor children."""
+    assert list(supervisor._children_by_task(ended)) == list(supervisor._children_by_scan(ended)) == []
+
+
 def test_the_ended_are_not_described(ended: int) -> None:
     """A process that has ended is nobody, reaped or not."""
     assert supervisor.described(ended) == ""
