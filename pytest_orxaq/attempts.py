@@ -63,9 +63,9 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
         if delay is None:
             return attempts
         _tell_retry(bench, checkpoint, attempts[-1], delay)
-        if bench.cancellation.wait(delay):
-            return attempts
-        waited = delay
+        since = time.monotonic()
+        bench.cancellation.wait(delay)  # a signal ends it, and then the next attempt before it begins
+        waited = time.monotonic() - since
 
 
 def _wait_for_lock(bench: Bench, attempts: tuple[Attempt, ...], *, patience: float) -> tuple[tuple[Attempt, ...], bool]:
@@ -128,12 +128,15 @@ def _attempt(
     box = mailbox.create(bench.folder, f"{checkpoint.name}-{number}", os.urandom(16).hex())
     bench.audience.begun(checkpoint, number)
     bench.journal.emit("orxaq.attempt.start", f"{checkpoint.name} #{number}", attributes=_names(checkpoint, number))
+    before = mailbox.junit_before(checkpoint.junit, bench.top)
     started_at = time.time()
     exit = _run(bench, checkpoint, box)
     from . import inquest  # noqa: PLC0415 - see _make_ready
     from .core import diagnosis  # noqa: PLC0415
 
-    evidence, symptoms = inquest.hold(box, checkpoint, exit, output=_output(box), top=bench.top, since=started_at)
+    evidence, symptoms = inquest.hold(
+        box, checkpoint, exit, output=_output(box), top=bench.top, since=started_at, before=before
+    )
     found = diagnosis.diagnose(exit, evidence, symptoms, kind=checkpoint.evidence)
     attempt = Attempt(
         number=number,
@@ -188,11 +191,10 @@ def _output(box: mailbox.Mailbox) -> Path:
 
 
 def _tail(output: Path) -> str:
-    if not output.exists():
-        return ""
-    with output.open("rb") as file:
-        file.seek(max(0, output.stat().st_size - 4 * _TAIL_CHARACTERS))
-        return transcript.tail(transcript.decode(file.read()), lines=_TAIL_LINES, characters=_TAIL_CHARACTERS)
+    data, _ = mailbox.read_output(output)
+    return transcript.tail(
+        transcript.decode(data[-4 * _TAIL_CHARACTERS :]), lines=_TAIL_LINES, characters=_TAIL_CHARACTERS
+    )
 
 
 def _tell(bench: Bench, checkpoint: Checkpoint, attempt: Attempt) -> None:

@@ -102,7 +102,7 @@ class Exit:
     timed_out: bool = False
     cancelled: int | None = None  # the signal that asked us to stop
     not_started: str = ""  # why the command could not be started at all
-    ran_nothing: bool = False  # the leader never waited for a child (a make that ran no recipe)
+    ran_nothing: bool = False  # the leader never waited for a child: of a make, that it ran no recipe
     leaked: tuple[LeakedProcess, ...] = ()  # alive after the leader's end, stopped by us
     survivors: tuple[LeakedProcess, ...] = ()  # alive after everything we could do: must be empty
     resources: Resources = field(default_factory=Resources)
@@ -321,6 +321,7 @@ class Symptoms:
     ignored_failure: str = ""  # make went on although a recipe line failed
     missing_target: str = ""
     nothing_done: str = ""
+    ran_nothing: bool = False  # a make that never waited for a command
     crash: str = ""  # an interpreter's or a shell's last words about a fatal signal
     masked: str = ""  # why a recipe's exit code says nothing
     clean_linter: str = ""  # a linter's word that all is well
@@ -658,4 +659,5 @@ class RunRecord:
     parameters: tuple[tuple[str, str], ...] = ()  # the command line and the settings in force
     environment: tuple[tuple[str, str], ...] = ()  # the allow-listed part
     notes: tuple[str, ...] = ()  # what the user should know: scrubbed variables, degraded telemetry, fallbacks
+    command: tuple[str, ...] = ()  # the single command that `orxaq run` took instead of checkpoints
     shared_from: str = ""  # the run of another gate whose result this one took over

@@ -20,7 +20,7 @@ FLOORS = (
     {"system"},
     {"repository"},
     {"faults"},
-    {"report", "history", "inquest", "passes", "audience", "clearing", "recovery"},
+    {"report", "history", "inquest", "passes", "versions", "audience", "clearing", "recovery"},
     {"attempts"},
     {"gate", "demonstration"},
     {"cli", "plugin"},

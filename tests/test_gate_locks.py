@@ -117,7 +117,9 @@ def test_an_unknown_lock_is_not_moved(top: Any, isolated_git: Callable[..., Git]
 
 def test_what_an_attempt_left_is_known_to_be_dead(top: Any) -> None:
     """A git that is killed in an attempt leaves a lock; all of the attempt is gone, so that the next one need not wait."""
-    top.write({"file": "x\n", ".gitattributes": "file filter=kill\n"})
+    top.write({".gitattributes": "file filter=kill\n"})
+    top.commit()
+    top.write({"file": "x\n"})
     top.git("config", "filter.kill.clean", "test -e .git/again && cat || { touch .git/again; kill -9 $PPID; }")
     configured(top.top, "git", "add", "file", floor="1h")
     ran = top.gate("--timeout", "60s")
