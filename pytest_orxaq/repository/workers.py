@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..core.gitlike import Aim, aim_of, is_git
-from ..system.census import Census, Seen, maps
+from ..system.census import Census, Seen, lives_on, maps
 from .territory import Territory, home_of, names_a_place, touches
 
 
@@ -70,5 +70,7 @@ def _git(seen: Seen, territory: Territory) -> Worker | None:
     aim = aim_of(seen.command, seen.environment or {})
     home = home_of(seen, aim, territory)
     if home == "" and not names_a_place(seen, aim, territory):
+        return None
+    if home is None and not lives_on(seen):  # which is why nothing of it could be found
         return None
     return Worker(seen=seen, writes=True, aim=aim, home=home)

@@ -141,6 +141,11 @@ def look_at(pid: int, *, offset: float) -> Seen | None:
     )
 
 
+def lives_on(seen: Seen) -> bool:
+    """Whether a process is still there; true where that cannot be told."""
+    return not seen.root or not _died(PROC / str(seen.pid))
+
+
 def identity(path: str | Path) -> tuple[int, int] | None:
     """Device and inode of what a path or one of the kernel's links leads to; ``None`` if it cannot be told.
 
