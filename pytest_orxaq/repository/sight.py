@@ -16,10 +16,11 @@ is known to be steady). Otherwise the lease must have been granted, and it must
 
 * be a stranger: none of its users is the owner of the lock, numbers of users mean the same to it as to us, and it
   has no power to become somebody else or to give files away; or
-* have that power without being the owner, and not speak of git in its names and arguments (a ``sudo git`` whose
-  repository was handed to somebody else meanwhile is the case in mind); or
+* have that power without being the owner, and either the lock was not given away since it was last written (then its
+  change time is that of its content), or the process does not speak of git in its names and arguments: a ``sudo git``
+  whose repository was handed to somebody else meanwhile is the case in mind; or
 * be of the owner, not be stopped, and neither be called like git nor run programs that its name does not tell (an
-  interpreter, a shell, Java).
+  interpreter, a shell, Java), or be a git that by its arguments only reads.
 
 PID 1 is no exception. A program that serves files to other machines is never ruled out, however well it can be
 seen: the holder may sit there.
@@ -27,8 +28,8 @@ seen: the holder may sit there.
 
 from collections.abc import Iterator
 
-from ..core.gitlike import may_be_git, names_git, serves_files
-from ..system.census import Seen, same_users
+from ..core.gitlike import aim_of, is_git, may_be_git, names_git, serves_files, why_harmless
+from ..system.census import Seen, lives_on, same_users
 from .suspects import Scene, came_later
 
 
@@ -59,7 +60,7 @@ def _gap(seen: Seen, scene: Scene) -> str:
         return ""
     if serves_files(seen.name, seen.command):
         return f"{_called(seen)} lets other machines write to files here"
-    if seen.readable or _is_ruled_out(seen, scene):
+    if seen.readable or _is_ruled_out(seen, scene) or not lives_on(seen):
         return ""
     return f"{_called(seen)} cannot be looked into"
 
@@ -72,8 +73,15 @@ def _is_ruled_out(seen: Seen, scene: Scene) -> bool:
     if scene.unshared is not True:
         return False
     if not owner and not foreign:
-        return not names_git(seen.name, seen.command)
-    return not seen.stopped and not may_be_git(seen.name, seen.command)
+        kept = scene.snapshot.changed_at == scene.snapshot.modified_at
+        return kept or not names_git(seen.name, seen.command)
+    return not seen.stopped and (not may_be_git(seen.name, seen.command) or _only_reads(seen, scene))
+
+
+def _only_reads(seen: Seen, scene: Scene) -> bool:
+    if not is_git(seen.name, seen.command[:1], seen.program):
+        return False
+    return bool(why_harmless(aim_of(seen.command, {}), scene.lock.kind, ancestor=False))
 
 
 def _called(seen: Seen) -> str:

@@ -59,7 +59,8 @@ def home_of(seen: Seen, aim: Aim, territory: Territory) -> str | None:
     start = "/".join(_chain(aim.folders))
     if aim.git_folder:
         sent = _known(seen, seen.reach(_joined(start, aim.git_folder)), territory)
-        return sent or _known(seen, seen.reach(aim.git_folder), territory)
+        sent = sent or _known(seen, seen.reach(aim.git_folder), territory)
+        return sent if sent is not None or _may_be_called(aim.git_folder, territory) else ""
     sent = _discovered(seen, seen.reach(start), territory) if start else ""
     return sent or _discovered(seen, seen.reach("."), territory)
 
@@ -165,6 +166,12 @@ def _known(seen: Seen, path: str, territory: Territory) -> str | None:
         path = f"{seen.root}{target}" if target.startswith("/") else f"{os.path.dirname(path)}/{target}"
     place = identity(path)
     return None if place is None else territory.git_folders.get(place, "")
+
+
+def _may_be_called(path: str, territory: Territory) -> bool:
+    """Whether a path, relative to a folder that was left since, may have led to a git folder of ours."""
+    called = "".join(f"/{name}" for name in os.path.normpath(path).split("/") if name not in {"", ".."})
+    return any(folder.endswith(called) for folder in territory.git_folders.values())
 
 
 def _chain(folders: tuple[str, ...]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..core.gitlike import Aim, aim_of, is_git
-from ..system.census import Census, Seen, lives, maps
+from ..system.census import Census, Seen, lives_on, maps
 from .territory import Territory, home_of, names_a_place, touches
 
 
@@ -71,8 +71,6 @@ def _git(seen: Seen, territory: Territory) -> Worker | None:
     home = home_of(seen, aim, territory)
     if home == "" and not names_a_place(seen, aim, territory):
         return None
-    # A busy machine is full of gits that live for milliseconds: of one that has ended meanwhile nobody can say where
-    # it worked, and nobody needs to.
-    if home is None and not lives(seen.pid):
+    if home is None and not lives_on(seen):  # which is why nothing of it could be found
         return None
     return Worker(seen=seen, writes=True, aim=aim, home=home)

@@ -141,12 +141,9 @@ def look_at(pid: int, *, offset: float) -> Seen | None:
     )
 
 
-def lives(pid: int) -> bool:
-    """Whether a process is still there, or another that has got its number."""
-    try:
-        return not _Told((PROC / str(pid) / "stat").read_bytes()).dead
-    except OSError:
-        return False
+def lives_on(seen: Seen) -> bool:
+    """Whether a process is still there; true where that cannot be told."""
+    return not seen.root or not _died(PROC / str(seen.pid))
 
 
 def identity(path: str | Path) -> tuple[int, int] | None:

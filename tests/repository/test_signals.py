@@ -26,6 +26,7 @@ from pytest_orxaq.repository.signals import OddLockError, kind_of_content, obser
 from pytest_orxaq.repository.territory import survey
 from pytest_orxaq.repository.workers import look_around
 from pytest_orxaq.system import census
+from pytest_orxaq.system.census import Census, Seen
 from pytest_orxaq.system.pinned import Mount, born_at
 
 
@@ -47,7 +48,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.top = folder / "repository"
+        self.top = folder / f"of-{folder.name}"  # a name that no repository of another test has
         self.memory = folder / "memory"
         self.memory.mkdir()
         self.stack = ExitStack()
@@ -306,6 +307,30 @@ def test_whoever_was_given_the_name_of_the_lock_blocks(bench: Bench) -> None:
         end(process)
 
 
+def test_a_git_whose_folder_is_not_known_may_work_here(bench: Bench) -> None:
+    """Unless it has ended, which is why nothing of it could be found: machines are full of short-lived gits."""
+    territory = survey(bench.top / ".git", bench.top / ".git", bench.top)
+    ended = subprocess.Popen(["true"])
+    ended.wait(BOUND)
+    script, wait = bench.blocker()
+    living = bench.start("sh", "-c", script)
+    wait()
+    for pid, root, works in ((ended.pid, "/proc/x/root", False), (living.pid, "/proc/x/root", True), (1, "", True)):
+        git = Seen(
+            pid=pid,
+            parent=1,
+            name="git",
+            command=("git", "gc"),
+            started_at=0.0,
+            directory="/x",
+            environment={},
+            opened=(),
+            root=root,
+            here="/nowhere/at/all",
+        )
+        assert (pid in look_around(territory, Census(processes={pid: git})).workers) is works
+
+
 # ---------------------------------------------------------------- the dead
 
 
@@ -393,13 +418,13 @@ def test_work_elsewhere_does_not_block(bench: Bench) -> None:
     ("command", "folder", "variables"),
     [
         ("git --git-dir {top}/.git hash-object --stdin-paths", "", {}),
-        ("git --git-dir repository/.git hash-object --stdin-paths", "", {}),
+        ("git --git-dir {name}/.git hash-object --stdin-paths", "", {}),
         ("git -C .. -C {top} hash-object --stdin-paths", "", {}),
-        ("git -C repository hash-object --stdin-paths", "", {}),
+        ("git -C {name} hash-object --stdin-paths", "", {}),
         ("git hash-object --stdin-paths", "", {"GIT_DIR": "{top}/.git"}),
         ("git hash-object --stdin-paths", "", {"GIT_DIR": "{top}/.git", "GIT_COMMON_DIR": "{top}/.git"}),
-        ("git hash-object --stdin-paths", "repository/.git", {}),
-        ("git hash-object --stdin-paths", "repository/.git/refs", {}),
+        ("git hash-object --stdin-paths", "{name}/.git", {}),
+        ("git hash-object --stdin-paths", "{name}/.git/refs", {}),
         ("git bundle verify - {top}/file", "", {}),
         ("git bundle verify - --from={top}", "", {}),
     ],
@@ -408,25 +433,29 @@ def test_work_here_is_found_from_anywhere(bench: Bench, command: str, folder: st
     """Options, variables, folders and arguments: however a git is sent here, it is at work here."""
     # Most gits cannot be made to wait before they work: a program of that name stands in, with git's own command line.
     environment = {**os.environ, **{name: value.format(top=bench.top) for name, value in variables.items()}}
-    words = command.format(top=bench.top).split()
+    words = command.format(top=bench.top, name=bench.top.name).split()
     script, wait = bench.blocker()
     stands_in = bench.folder / "git"
     stands_in.write_text(f"#!/bin/sh\n{script}\n")
     stands_in.chmod(0o755)
-    process = bench.start(str(stands_in), *words[1:], cwd=bench.folder / folder, environment=environment)
+    process = bench.start(
+        str(stands_in), *words[1:], cwd=bench.folder / folder.format(name=bench.top.name), environment=environment
+    )
     wait()
     bench.kill_add()
     assert of(process, bench.seen()).relation is Relation.WRITES_HERE
     assert bench.judged().state is LockState.LIVE
 
 
-@pytest.mark.parametrize("sent", [("-C", "repository"), ("--git-dir=repository/.git", "--work-tree=repository")])
+@pytest.mark.parametrize("sent", [("-C", "{}"), ("--git-dir={}/.git", "--work-tree={}")])
 def test_a_git_that_was_sent_here_is_found(bench: Bench, sent: tuple[str, ...]) -> None:
     """A real one, which has gone there by the time it is looked at."""
     script, wait = bench.blocker()
     bench.hook("pre-commit", script)
     bench.write("two\n")
-    process = bench.start("git", *sent, "commit", "-qam", "second", cwd=bench.folder)
+    process = bench.start(
+        "git", *(word.format(bench.top.name) for word in sent), "commit", "-qam", "second", cwd=bench.folder
+    )
     wait()
     assert of(process, bench.seen()).relation is Relation.WRITES_HERE
 
@@ -497,9 +526,10 @@ lock = Lock(path=git + "/index.lock", kind=LockKind.INDEX, target=git + "/index"
 pinned = None
 gather()  # so that everything is imported, which somebody else may not be allowed to read
 if len(sys.argv) > 3:  # become somebody else, as if started by him: the kernel would hide even our own /proc from us
+    user = int(sys.argv[3])
     os.setgroups([])
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
 pinned = open_pinned(lock)
 first = gather()
@@ -611,21 +641,36 @@ def shared() -> Iterator[Bench]:
             yield made
 
 
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+SOMEBODY = 50_000 + os.getpid() % 10_000  # a user who has no other process, nor has a test beside this one
+AS_SOMEBODY = ("setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups")
+
+
+def give_away(bench: Bench) -> None:
+    """Make everything somebody's."""
+    for folder, _, files in os.walk(bench.folder):
+        for path in (folder, *(f"{folder}/{name}" for name in files)):
+            os.chown(path, SOMEBODY, SOMEBODY)
+
+
+def observed_by_somebody(bench: Bench) -> dict[str, object]:
+    """What somebody sees."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    command = ["sh", "-c", f"{observer(bench)} {SOMEBODY}"]
+    done = subprocess.run(command, env=bare, cwd="/", capture_output=True, text=True, check=False, timeout=BOUND)
+    assert done.returncode == 0, done.stderr
+    return said(done.stdout)
 
 
 @as_root
 def test_another_users_holder_is_seen_by_root(shared: Bench) -> None:
     """Root sees who holds it, whoever that is."""
-    for folder, _, files in os.walk(shared.folder):
-        for path in (folder, *(f"{folder}/{name}" for name in files)):
-            os.chown(path, 65534, 65534)
+    give_away(shared)
     script, wait = shared.blocker()
     for fifo in shared.folder.glob("*0"):
         fifo.chmod(0o666)
     (shared.top / ".gitattributes").write_text("file filter=slow\n")
     shared.write("two\n")
-    process = shared.start(*NOBODY, "git", "-c", f"filter.slow.clean={script}; cat", "add", "file")
+    process = shared.start(*AS_SOMEBODY, "git", "-c", f"filter.slow.clean={script}; cat", "add", "file")
     wait()
     assert of(process, shared.seen()).relation is Relation.HOLDS_OPEN
     assert shared.judged().state is LockState.LIVE
@@ -638,13 +683,36 @@ def test_roots_holder_is_never_dead_for_another_user(
 ) -> None:
     """Who cannot look into root's processes, nor ask for a lease, knows nothing, and says of whom."""
     process = waits(shared)
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    command = ["sh", "-c", f"{observer(shared)} nobody"]
-    done = subprocess.run(command, env=bare, cwd="/", capture_output=True, text=True, check=False, timeout=BOUND)
-    assert done.returncode == 0, done.stderr
-    found = said(done.stdout)
+    found = observed_by_somebody(shared)
     assert (found["state"], found["leased"], found["suspects"]) == ("unknown", None, [])
     assert f"process {process.pid} (git) cannot be looked into" in found["unseen"]  # type: ignore[operator]
+
+
+@as_root
+@on_the_machine
+def test_an_ordinary_user_sees_enough(shared: Bench) -> None:
+    """Root's processes, a git of root's among them, cannot be looked into, and did not make the lock of another user."""
+    busy = shared.folder / "busy"
+    shared.git("init", "-q", str(busy))
+    reader = shared.start("git", "hash-object", "--stdin-paths", cwd=busy)
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+    (busy / "file").write_text("")
+    reader.stdin.write(b"file\n")
+    reader.stdin.flush()
+    assert reader.stdout.readline()
+    (shared.top / "file").write_text("two\n")
+    (shared.top / ".gitattributes").write_text("file filter=deadly\n")
+    give_away(shared)
+    subprocess.run(
+        [*AS_SOMEBODY, "git", "-c", "filter.deadly.clean=kill -9 $PPID; cat", "add", "file"],
+        cwd=shared.top,
+        check=False,
+        timeout=BOUND,
+    )
+    found = observed_by_somebody(shared)
+    assert found["unseen"] == []
+    assert (found["state"], found["leased"]) == ("dead", True)
 
 
 # ---------------------------------------------------------------- git's pid files

@@ -152,7 +152,10 @@ def test_what_cannot_be_told_is_not_known(top: Path) -> None:
     """A folder that cannot be reached, or a .git file that says nothing, is no proof of being elsewhere."""
     territory = survey(top / ".git", top / ".git", top)
     assert home_of(worker(top.parent / "nowhere"), Aim(), territory) is None
-    assert home_of(worker(top.parent), Aim(git_folder="nowhere"), territory) is None
+    for path, known in (("gone/top/.git", True), ("../../top/.git", False), ("../..", False), ("top/./.git", False)):
+        found = home_of(worker(top.parent / "nowhere"), Aim(git_folder=path), territory)
+        assert found == ("" if known else None), path
+    assert home_of(worker(top.parent), Aim(git_folder="of/others/.git"), territory) == ""
     (top / "a").mkdir()
     (top / "a/.git").write_text("")
     assert home_of(worker(top / "a"), Aim(), territory) is None
