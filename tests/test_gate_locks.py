@@ -1,5 +1,6 @@
 """The gate and git's locks: the dead are released before an attempt, the others are waited for, and all of it is told."""
 
+import io
 import json
 import os
 
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from pytest_orxaq import gate
+from pytest_orxaq.cli.console import Plain
 from pytest_orxaq.faults.handles import GitLock
 from pytest_orxaq.faults.isolation import Git
+from pytest_orxaq.model import Cause, Verdict
 
 
 Make = Callable[..., GitLock]
@@ -77,15 +81,24 @@ def test_a_live_lock_that_nobody_needs_stops_nothing(
     assert lock.held
 
 
-def test_a_lock_in_the_way_is_waited_for(top: Any, isolated_git: Callable[..., Git], live_git_lock: Make) -> None:
-    """Once its holder lets go the command is tried again; the run is flaky, and the wait was told."""
+def test_a_lock_in_the_way_is_waited_for(isolated_git: Callable[..., Git], live_git_lock: Make) -> None:
+    """The wait is told with what holds the lock; once it lets go the command is tried again, and the run is flaky."""
     repo = isolated_git()
-    live_git_lock(repo, "index-hook", hold=3.0)
+    lock = live_git_lock(repo, "index-hook")
+    told = []
+
+    class Listener(Plain):
+        def blocked(self, words: str) -> None:
+            super().blocked(words)
+            told.append(words)
+            lock.release()
+
     configured(repo.path, "git", "add", "orxaq.toml")
-    ran = type(top)(repo.path).gate()
-    assert (ran.code, ran.record["verdict"]) == (0, "flaky"), ran.err
-    assert attempts(ran)[0]["diagnosis"]["cause"] == "git locked"
-    assert "waiting for a git lock" in ran.err
+    record = gate.run(gate.Request(directory=repo.path), Listener(io.StringIO()), os.environ).record
+    assert record.verdict is Verdict.FLAKY
+    assert record.outcomes[0].attempts[0].diagnosis.cause is Cause.GIT_LOCKED
+    assert len(told) == 1
+    assert f"{lock.path} is live" in told[0]
 
 
 def test_a_lock_that_stays_is_the_machines_fault(

@@ -135,7 +135,7 @@ class Case:
         self.record = replace(self.record, steps=(*self.record.steps, (step, time.time())))
         if step is Step.RESTORING:
             self._rename(f".{self.record.id}")
-        data = {"schema": SCHEMA, **to_data(self.record)}
+        data = {"schema": SCHEMA, **to_data(self.record, exact=True)}
         write_atomically(self._folder / "record.json", json.dumps(data, indent=1).encode(), durable=True)
         if step in _OVER:
             self._rename(self.record.id)

@@ -133,7 +133,7 @@ def record_death(folder: Path, *, actor: str, began_at: float, ended_at: float, 
     """
     found = None if present is None else tuple(sorted(present))
     death = Death(boot=boot_id(), actor=actor, began_at=began_at, ended_at=ended_at, present=found)
-    line = json.dumps(to_data(death)).encode("ascii") + b"\n"
+    line = json.dumps(to_data(death, exact=True)).encode("ascii") + b"\n"
     with suppress(OSError):
         _forget_old(folder / DEATHS)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -184,12 +184,12 @@ def _sensible(kind: type[Row], rows: Iterable[object]) -> Iterator[Row]:
 
 def _write(path: Path, rows: Sequence[object]) -> None:
     with suppress(OSError):  # what cannot be remembered makes later judgements more careful, nothing else
-        write_atomically(path, json.dumps({"schema": SCHEMA, "rows": to_data(rows)}).encode("ascii"))
+        write_atomically(path, json.dumps({"schema": SCHEMA, "rows": to_data(rows, exact=True)}).encode("ascii"))
 
 
 def _forget_old(path: Path) -> None:
     """Keep the latest half of a journal of deaths that has grown long."""
     with suppress(FileNotFoundError):
         if path.stat(follow_symlinks=False).st_size > 2 * DEATHS_READ:
-            kept = [json.dumps(to_data(death)).encode("ascii") + b"\n" for death in _deaths(path)]
+            kept = [json.dumps(to_data(death, exact=True)).encode("ascii") + b"\n" for death in _deaths(path)]
             write_atomically(path, b"".join(kept))

@@ -116,6 +116,8 @@ def test_a_death_counts_for_what_was_changed_in_its_time(tmp_path: Path) -> None
     found = recall(tmp_path).death_of(LOCK.path, AT_TEN)
     assert found is not None
     assert not found.absent_before
+    assert recall(tmp_path).death_of(LOCK.path, replace(AT_TEN, changed_at=4_985_000_000)) is not None, "clocks tick"
+    assert recall(tmp_path).death_of(LOCK.path, replace(AT_TEN, changed_at=4_900_000_000)) is None
     died(tmp_path, "it", 5, 12, ["/other"])
     found = recall(tmp_path).death_of(LOCK.path, AT_TEN)
     assert found == OwnDeath(actor="it", began_at=5, ended_at=12, absent_before=True)

@@ -21,7 +21,7 @@ import pytest
 from pytest_orxaq.core.staleness import judge
 from pytest_orxaq.model import Clock, Judgement, Lock, LockKind, LockState, Proof, Relation, Signals, Suspect
 from pytest_orxaq.repository import signals
-from pytest_orxaq.repository.memory import recall, record_clock, record_death, record_sightings
+from pytest_orxaq.repository.memory import Memory, recall, record_clock, record_death, record_sightings
 from pytest_orxaq.repository.signals import OddLockError, kind_of_content, observe, open_pinned
 from pytest_orxaq.repository.territory import survey
 from pytest_orxaq.repository.workers import look_around
@@ -829,7 +829,13 @@ def shift_clock(bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float) -
     """Make it so that the clock was set forward since the lock was made."""
     memory = recall(bench.memory)
     anchors = tuple(replace(anchor, offset=anchor.offset - seconds) for anchor in memory.anchors if not anchor.rough)
-    monkeypatch.setitem(globals(), "recall", lambda folder: replace(recall_now(folder), anchors=anchors))
+
+    def recalled(folder: Path) -> Memory:
+        found = recall_now(folder)
+        # The lock's time cannot be set back to what the clock showed then; so the boot was as much earlier.
+        return replace(found, anchors=anchors, since_boot=found.since_boot + seconds)
+
+    monkeypatch.setitem(globals(), "recall", recalled)
 
 
 recall_now = recall
