@@ -18,6 +18,8 @@ from .core import environment, redaction, verdicts
 from .errors import OrxaqError, UsageError
 from .model import Attempt, Checkpoint, EvidenceKind, GitState, Outcome, RunRecord, Settings, StoredPass, Verdict
 from .repository import trees
+from .repository.grounds import Grounds, Terms
+from .repository.places import Places
 from .system import process, resources
 from .system import state as states
 from .system.journal import Journal, Severity, make_trace, read_traceparent
@@ -80,27 +82,39 @@ class _Run:
 
 def run(request: Request, audience: Audience, environ: Mapping[str, str]) -> Finished:
     """Run the checkpoints asked for; ``OrxaqError`` where there is nothing to be judged."""
-    repository = trees.discover(request.directory)
+    repository = _place(request)
     settings = config.load(repository.top, environ)
     chosen = choose(settings, request)
     _refuse_recursion(chosen, repository.top, environ)
     state = open_state(repository, environ)
     with process.Cancellation() as cancellation:
         deadline = _deadline(settings, request, environ)
-        since = time.time()
-        with _alone(state, request, audience, environ, deadline=deadline, run=(name := _run_id(since))):
+        with _alone(state, request, audience, environ, deadline=deadline, run=(name := _run_id(time.time()))) as waited:
             under_way = _begin(request, audience, environ, name, repository, settings, state, cancellation, deadline)
             try:
-                _take_all(under_way, chosen, since=since)
+                _take_all(under_way, chosen, waited)
                 return _finish(under_way)
             finally:
                 under_way.bench.journal.close()
+                states.discard(state)
 
 
 def open_state(repository: trees.Repository, environ: Mapping[str, str]) -> states.State:
     """Where what we remember of a repository is kept."""
     common = repository.common / repository.state.name
-    return states.open_state(repository.state, common, environ, repository_id=repository.id)
+    return states.open_state(
+        repository.state, common, environ, repository_id=repository.id, within_git=repository.known_to_git
+    )
+
+
+def _place(request: Request) -> trees.Repository:
+    """The repository to work in; a single command needs none."""
+    try:
+        return trees.discover(request.directory)
+    except OrxaqError:
+        if not request.command:
+            raise
+        return trees.plain_folder(request.directory)
 
 
 def choose(settings: Settings, request: Request) -> tuple[Checkpoint, ...]:
@@ -150,16 +164,25 @@ def _deadline(settings: Settings, request: Request, environ: Mapping[str, str]) 
 @contextlib.contextmanager
 def _alone(
     state: states.State, request: Request, audience: Audience, environ: Mapping[str, str], *, deadline: float, run: str
-) -> Iterator[None]:
-    """Hold the work tree, unless a gate above us in the same tree holds it for us, or only a command is run."""
+) -> Iterator[list[str]]:
+    """Hold the work tree, unless a gate above us in the same tree holds it for us, or only a command is run.
+
+    Gives the ids of the runs that were waited for.
+    """
+    waited: list[str] = []
+
+    def wait(holder: Mapping[str, object]) -> None:
+        waited.append(str(holder.get("run")))
+        audience.waiting(holder)
+
     holder = states.holder_of(state.lock)
     if request.command or (holder and holder.get("run") == environ.get("ORXAQ_RUN_ID")):
-        yield
+        yield waited
         return
     timeout = deadline - time.monotonic() if request.lock_timeout is None else request.lock_timeout
     own: dict[str, str | int] = {"pid": os.getpid(), "run": run}
-    with states.work_tree_lock(state.lock, holder=own, timeout=timeout, on_wait=audience.waiting):
-        yield
+    with states.work_tree_lock(state.lock, holder=own, timeout=timeout, on_wait=wait):
+        yield waited
 
 
 def _begin(
@@ -191,6 +214,12 @@ def _begin(
         journal=journal,
         trace=trace,
         audience=audience,
+        grounds=Grounds(
+            places=Places(own=repository.own, common=repository.common, top=repository.top),
+            state=state,
+            terms=Terms(policy=settings.lock_release, floor=settings.lock_min_age),
+            journal=journal,
+        ),
     )
     record = RunRecord(
         id=name,
@@ -205,6 +234,7 @@ def _begin(
         parameters=_parameters(request, settings),
         environment=environment.allow_listed(scrubbed),
         notes=(*notes, *state.notes),
+        command=request.command,
     )
     under_way = _Run(
         request=request,
@@ -219,7 +249,7 @@ def _begin(
     return under_way
 
 
-def _take_all(run: _Run, chosen: tuple[Checkpoint, ...], *, since: float) -> None:
+def _take_all(run: _Run, chosen: tuple[Checkpoint, ...], waited: list[str]) -> None:
     """Every checkpoint in order; after one that did not pass the rest is skipped, unless asked otherwise."""
     tree = _tree(run)
     stopped = ""
@@ -228,7 +258,7 @@ def _take_all(run: _Run, chosen: tuple[Checkpoint, ...], *, since: float) -> Non
             why = f"not run, because {stopped} did not pass"
             run.note(Outcome(checkpoint=checkpoint, verdict=Verdict.SKIPPED, why=why))
             continue
-        outcome, tree = _take(run, checkpoint, tree, since=since)
+        outcome, tree = _take(run, checkpoint, tree, waited)
         run.note(outcome)
         run.bench.audience.ended(outcome)
         run.bench.journal.emit(
@@ -244,14 +274,14 @@ def _take_all(run: _Run, chosen: tuple[Checkpoint, ...], *, since: float) -> Non
 
 
 def _take(
-    run: _Run, checkpoint: Checkpoint, tree: trees.TreeDigest, *, since: float
+    run: _Run, checkpoint: Checkpoint, tree: trees.TreeDigest, waited: list[str]
 ) -> tuple[Outcome, trees.TreeDigest]:
     """The outcome of one checkpoint, and what the work tree's content is called afterwards."""
     lookup = _look_up(run, checkpoint, tree)
     if lookup.found is not None and not run.request.fresh:
         why = f"passed before, in run {lookup.found.run}, and nothing has changed since"
         return _outcome(checkpoint, Verdict.PASSED, why, lookup, stored=lookup.found), tree
-    if (shared := _shared(run, checkpoint, lookup, since=since)) is not None:
+    if (shared := _shared(run, checkpoint, lookup, waited)) is not None:
         return shared, tree
     tried = attempts.take(run.bench, checkpoint)
     verdict = verdicts.of_attempts(tried)
@@ -316,22 +346,16 @@ def _look_up(run: _Run, checkpoint: Checkpoint, tree: trees.TreeDigest) -> passe
     return lookup
 
 
-def _shared(run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup, *, since: float) -> Outcome | None:
+def _shared(run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup, waited: list[str]) -> Outcome | None:
     """The outcome of a gate that we waited for, if it judged the very same content."""
     if not lookup.key or run.request.fresh:
         return None
-    for record in history.latest_first(run.state):
-        if record.id == run.record.id or record.finished_at is None:
-            continue
-        if record.finished_at < since:
-            return None
-        for outcome in record.outcomes:
-            if (
-                outcome.key == lookup.key
-                and outcome.checkpoint == checkpoint
-                and outcome.verdict is not Verdict.CANCELLED
-            ):
-                run.record = replace(run.record, shared_from=record.id)
+    for name in reversed(waited):
+        record = history.read(run.state, name)
+        for outcome in record.outcomes if record is not None and record.finished_at is not None else ():
+            same = outcome.key == lookup.key and outcome.checkpoint == checkpoint
+            if same and outcome.verdict is not Verdict.CANCELLED:
+                run.record = replace(run.record, shared_from=name)
                 return outcome
     return None
 
@@ -383,13 +407,18 @@ _OTEL_RESULTS = {
 
 def _with_context(run: _Run) -> RunRecord:
     """The record with what a reviewer asks next: the machine, and what changed since the last pass."""
+    from . import versions  # noqa: PLC0415 - a stored pass writes no report
+
     before = history.last_pass(run.state)
     git = run.record.git
     if before is not None and before.git.commit and run.record.verdict not in _GOOD:
         changed = trees.changes_between(run.repository, before.git.commit)
         git = replace(git, last_pass=before.git.commit, changed=changed)
     git = replace(git, subject=trees.subject_of(run.repository))
-    machine = resources.machine(run.bench.top)
+    programs = [outcome.checkpoint.command[0] for outcome in run.record.outcomes]
+    store = run.state.common / "versions.json"
+    tools = versions.of_tools(programs, run.bench.environment, run.bench.top, store=store)
+    machine = replace(resources.machine(run.bench.top), tools=tools)
     return redaction.redacted(replace(run.record, git=git, machine=machine), run.bench.secrets)
 
 
@@ -416,7 +445,8 @@ def _report(run: _Run) -> Path | None:
         run.record = replace(run.record, notes=(*run.record.notes, *written.notes))
         return written.html
     except (OSError, OrxaqError) as error:
-        words = f"the report could not be written: {error}"
+        why = f"{error.filename or folder}: {error.strerror}" if isinstance(error, OSError) else error.what
+        words = f"the report could not be written: {why}"
         run.record = replace(run.record, notes=(*run.record.notes, words))
         run.save()
         return None

@@ -1,5 +1,7 @@
 """From an attempt's folder, output and exit to evidence and symptoms: every reader, in order."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from . import mailbox as mailboxes
@@ -24,10 +26,17 @@ _FAULTS = (
 
 
 def hold(
-    box: mailboxes.Mailbox, checkpoint: Checkpoint, exit: Exit, *, output: Path, top: Path, since: float
+    box: mailboxes.Mailbox,
+    checkpoint: Checkpoint,
+    exit: Exit,
+    *,
+    output: Path,
+    top: Path,
+    since: float,
+    before: Mapping[Path, mailboxes.Seen],
 ) -> tuple[Evidence, Symptoms]:
-    """Evidence and symptoms of one attempt; *since* is its start on the wall clock, for the age of JUnit files."""
-    data = output.read_bytes() if output.exists() else b""
+    """Evidence and symptoms of one attempt; *since* (wall clock) and *before* tell JUnit files of earlier ones."""
+    data, unreadable = mailboxes.read_output(output)
     text = transcript.decode(data)
     sessions, notes = mailboxes.read_sessions(box)
     still_failing, recovered = testimony.recovered(sessions)
@@ -37,11 +46,14 @@ def hold(
         sessions=sessions,
         still_failing=still_failing,
         recovered=recovered,
-        junit=mailboxes.read_junit(box, checkpoint.junit, top, since, read=junit.read),
+        junit=mailboxes.read_junit(box, checkpoint.junit, top, since_wall=since, before=before, read=junit.read),
         closing=lines,
         findings=found,
         notes=notes,
     )
+    if unreadable and exit.output_size:
+        words = f"the output was written and cannot be read again: {unreadable}"
+        weighed = replace(weighed, contradictions=(*weighed.contradictions, words))
     return weighed, _symptoms(checkpoint, exit, data, sessions, lines, _makefile(top))
 
 
@@ -70,6 +82,7 @@ def _symptoms(
         ignored_failure=next((failure.line for failure in failed if failure.ignored), ""),
         missing_target=signatures.missing_target(text) if _is_make(checkpoint) else "",
         nothing_done=signatures.nothing_done(text, checkpoint.command[-1]) if _is_make(checkpoint) else "",
+        ran_nothing=exit.ran_nothing and _is_make(checkpoint),
         crash=next((line for line in reversed(text.splitlines()) if line.strip().startswith(_FAULTS)), ""),
         masked=recipes.masked(makefile, checkpoint.command[-1]) if _is_make(checkpoint) else "",
         clean_linter=next((word.line for word in words if word.clean), ""),

@@ -10,8 +10,9 @@ import re
 import stat
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -28,6 +29,9 @@ _TOTAL = 1024 * 1024 * 1024  # all journals of an attempt together
 _JUNIT_FILES = 10_000
 _CHUNK = 256 * 1024
 _NOTES = 20
+_OUTPUT = 64 * 1024 * 1024  # several times what the runner keeps
+
+Seen = tuple[int, int, int]  # of a file: its number, size and time
 
 
 class JUnitReader(Protocol):
@@ -79,6 +83,15 @@ def offer(
             # Only then: with PYTHONPATH set anew by the recipe, pytest would die of this.
             offered["PYTEST_ADDOPTS"] = f"{environment.get('PYTEST_ADDOPTS', '')} -p orxaq_witness".lstrip()
     return offered
+
+
+def junit_before(globs: Iterable[str], top: Path) -> dict[Path, Seen]:
+    """The JUnit files that lie there before the attempt: what is still as it was afterwards is no evidence of it."""
+    found = {}
+    for path in (path for pattern in globs for path in _matches(top, pattern)):
+        with suppress(OSError):
+            found[path] = _seen(path.stat())
+    return found
 
 
 def _joined(*folders: str) -> str:
@@ -166,10 +179,29 @@ def _regular(path: Path, *, follow: bool) -> Iterator[BinaryIO]:
         yield file
 
 
+def read_output(path: Path) -> tuple[bytes, str]:
+    """The output of an attempt, and why it cannot be read; its file lies beside the mailbox, within reach of tests."""
+    try:
+        with _regular(path, follow=False) as file:
+            return file.read(_OUTPUT), ""
+    except OSError as error:
+        return b"", error.strerror or str(error)
+
+
 def read_junit(
-    mailbox: Mailbox, globs: Iterable[str], top: Path, since_wall: float, *, read: JUnitReader
+    mailbox: Mailbox,
+    globs: Iterable[str],
+    top: Path,
+    *,
+    since_wall: float,
+    before: Mapping[Path, Seen],
+    read: JUnitReader,
 ) -> tuple[JUnitFile, ...]:
-    """The JUnit files that other producers left where the configuration says."""
+    """The JUnit files that other producers left where the configuration says.
+
+    Stale is what was written before the attempt began, by the file's time and the clock; and, since clocks jump and
+    files are copied with their times, what is as it was *before*.
+    """
     files: dict[str, JUnitFile] = {}
     for pattern in globs:
         found = [path for path in _matches(top, pattern) if mailbox.folder not in path.parents]
@@ -183,7 +215,8 @@ def read_junit(
             for path in found:
                 shown = os.path.relpath(path, top)
                 if shown not in files:
-                    files[shown] = _read_junit_file(path, shown, read, lambda status: _older(status, since_wall))
+                    stale = partial(_stale, since_wall=since_wall, before=before.get(path))
+                    files[shown] = _read_junit_file(path, shown, read, stale)
     return tuple(files.values())
 
 
@@ -220,8 +253,14 @@ def _read_junit_file(
         return JUnitFile(path=shown, state=JUnitState.REFUSED, why=f"it cannot be read: {error.strerror or error}")
 
 
-def _older(status: os.stat_result, since_wall: float) -> bool:
+def _seen(status: os.stat_result) -> Seen:
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _stale(status: os.stat_result, *, since_wall: float, before: Seen | None) -> bool:
     """Whether a file was last written before a moment, as far as its file system can tell."""
+    if _seen(status) == before:
+        return True
     if status.st_mtime_ns % 1_000_000_000 == 0:
         return status.st_mtime < int(since_wall)  # some keep whole seconds only
     return status.st_mtime < since_wall - 0.02  # the kernel stamps files by a clock that ticks every 1 to 10 ms

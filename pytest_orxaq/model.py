@@ -102,7 +102,7 @@ class Exit:
     timed_out: bool = False
     cancelled: int | None = None  # the signal that asked us to stop
     not_started: str = ""  # why the command could not be started at all
-    ran_nothing: bool = False  # the leader never waited for a child (a make that ran no recipe)
+    ran_nothing: bool = False  # the leader never waited for a child: of a make, that it ran no recipe
     leaked: tuple[LeakedProcess, ...] = ()  # alive after the leader's end, stopped by us
     survivors: tuple[LeakedProcess, ...] = ()  # alive after everything we could do: must be empty
     resources: Resources = field(default_factory=Resources)
@@ -217,6 +217,7 @@ class Session:
     collected: int | None = None
     passed: Mapping[str, float] = field(default_factory=dict)  # id → seconds
     others: tuple[TestResult, ...] = ()  # every test with another final outcome
+    again: tuple[TestResult, ...] = ()  # failures after which a plugin tried the test again; of one test, the last
     running: tuple[str, ...] = ()  # started, never finished
     missing: tuple[str, ...] = ()  # collected, no final outcome although the session closed
     repeated: tuple[str, ...] = ()  # more than one final outcome
@@ -290,7 +291,7 @@ class Evidence:
     strength: Strength = Strength.NONE
     counts: Counts = field(default_factory=Counts)  # as the strongest evidence has it
     failures: tuple[TestResult, ...] = ()  # failed, and not passed later
-    recovered: tuple[TestResult, ...] = ()  # failed, then passed in a later session of the same attempt
+    recovered: tuple[TestResult, ...] = ()  # failed, then passed when run again in the same attempt
     running: tuple[str, ...] = ()  # began and never ended
     contradictions: tuple[str, ...] = ()  # sentences; any of these fails
     findings: tuple[Finding, ...] = ()
@@ -320,6 +321,7 @@ class Symptoms:
     ignored_failure: str = ""  # make went on although a recipe line failed
     missing_target: str = ""
     nothing_done: str = ""
+    ran_nothing: bool = False  # a make that never waited for a command
     crash: str = ""  # an interpreter's or a shell's last words about a fatal signal
     masked: str = ""  # why a recipe's exit code says nothing
     clean_linter: str = ""  # a linter's word that all is well
@@ -585,6 +587,7 @@ class Attempt:
     evidence: Evidence
     diagnosis: Diagnosis
     waited: float = 0.0  # before it, for back-off
+    recoveries: tuple[Recovery, ...] = ()  # git locks that were dealt with before it, or after it for the next one
     output_tail: str = ""  # the last lines of the output
 
 
@@ -656,4 +659,5 @@ class RunRecord:
     parameters: tuple[tuple[str, str], ...] = ()  # the command line and the settings in force
     environment: tuple[tuple[str, str], ...] = ()  # the allow-listed part
     notes: tuple[str, ...] = ()  # what the user should know: scrubbed variables, degraded telemetry, fallbacks
+    command: tuple[str, ...] = ()  # the single command that `orxaq run` took instead of checkpoints
     shared_from: str = ""  # the run of another gate whose result this one took over

@@ -66,14 +66,16 @@ def look_up(state: states.State, manifest: keys.Manifest, *, now: float) -> Look
         _why_missed(state, manifest) if data is None else ("the stored pass is damaged and not believed",),
     )
     if data is not None:
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            found, story = _believed(data, now)
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            found, story = _believed(data, key, now)
     return Lookup(key=key, manifest=manifest, found=found, story=story)
 
 
-def _believed(data: Any, now: float) -> tuple[StoredPass | None, tuple[str, ...]]:
+def _believed(data: Any, key: str, now: float) -> tuple[StoredPass | None, tuple[str, ...]]:
     """The stored pass, if it still holds, and why it does or does not."""
     stored = records.from_data(StoredPass, data["stored"])
+    if stored.key != key:
+        return None, ("the stored pass is of another content, and not believed",)
     if not 0 <= now - stored.passed_at <= LASTING:
         return None, ("the stored pass is too old, or from the future",)
     for noted, then in data["interpreters"].items():

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pytest_orxaq.system import process
+
 
 ROOT = Path(__file__).parent.parent
 BOUND = 120.0  # seconds after which a command counts as hung
@@ -39,6 +41,16 @@ def _apart_from_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         # The package under test also where a test runs it in another folder; a wheel under test is installed.
         if (ROOT / "pytest_orxaq").is_dir():
             patch.setenv("PYTHONPATH", str(ROOT))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _supervisor_measured() -> Iterator[None]:
+    """Where coverage is measured, the supervisor starts with `site`, by which coverage gets into it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "COVERAGE_PROCESS_CONFIG" in os.environ:
+            command = process._supervisor
+            patch.setattr(process, "_supervisor", lambda: [word for word in command() if word not in {"-I", "-S"}])
         yield
 
 

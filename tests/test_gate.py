@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -158,10 +159,17 @@ def test_out_of_memory_is_named(project: Callable[..., Any]) -> None:
         group.rmdir()
 
 
+HICCUP = {
+    **GOOD,
+    "Makefile": ".PHONY: test\ntest:\n\t@if [ -e ../seen ]; then {python} -m pytest -q -p no:cacheprovider; else touch"
+    " ../seen; echo \"fatal: unable to access 'https://x/y/': Could not resolve host: x\" >&2; exit 128; fi\n",
+    "orxaq.toml": 'first-delay = "0.1s"\n',
+}
+
+
 def test_a_transient_trouble_is_tried_again(project: Callable[..., Any]) -> None:
     """Trouble in words that no test wrote is tried again; the pass is flaky, and says why."""
-    recipe = "@if [ -e ../seen ]; then {python} -m pytest -q -p no:cacheprovider; else touch ../seen; echo \"fatal: unable to access 'https://x/y/': Could not resolve host: x\" >&2; exit 128; fi"
-    here = project({**GOOD, "Makefile": f".PHONY: test\ntest:\n\t{recipe}\n", "orxaq.toml": 'first-delay = "0.1s"\n'})
+    here = project(HICCUP)
     ran = here.gate("test")
     assert (ran.record["verdict"], ran.code) == ("flaky", 0), ran.err
     assert "attempt 1: transient" in here.orxaq("runs", "explain").out
@@ -332,6 +340,106 @@ def test_two_gates_share(project: Callable[..., Any]) -> None:
     assert record["outcomes"][0]["stored"], "the test would wait for ever if it ran again"
 
 
+def test_two_gates_share_a_failure(project: Callable[..., Any]) -> None:
+    """What the gate that was waited for found out holds for the same content, failures too; it is said whose it is."""
+    here = project(one("print('here'); open('../go').read(); open('../ran', 'a').write('x'); assert 0"))
+    here.write({"Makefile": BOTH.replace("-q -p", "-q -s -p")})
+    os.mkfifo(here.top.parent / "go")
+    command = [sys.executable, "-m", "pytest_orxaq", "gate", "test", "--format", "json"]
+    first = subprocess.Popen(command, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    read_until(first, "here")
+    second = subprocess.Popen(command, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    read_until(second, "waiting")
+    (here.top.parent / "go").write_text("go")
+    records = [json.loads(each.communicate(timeout=60)[0]) for each in (first, second)]
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert (here.top.parent / "ran").read_text() == "x"
+    assert [record["shared_from"] for record in records] == ["", records[0]["id"]]
+    assert f"the result was taken over from run {records[0]['id']}" in here.orxaq("runs", "explain").out
+
+
+def read_until(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read what a gate says, up to the line with these words."""
+    assert process.stderr is not None
+    assert any(words in line for line in process.stderr)
+
+
+@pytest.mark.parametrize("options", [(), ("--fresh",)])
+def test_a_waiting_gate_judges_what_it_finds(project: Callable[..., Any], options: tuple[str, ...]) -> None:
+    """What was waited for is no answer where the content has changed meanwhile, or a fresh look was asked for."""
+    here = project(one("print('here'); open('../go').read(); assert 0"))
+    here.write({"Makefile": BOTH.replace("-q -p", "-q -s -p")})
+    os.mkfifo(here.top.parent / "go")
+    command = [sys.executable, "-m", "pytest_orxaq", "gate", "test", "--format", "json"]
+    first = subprocess.Popen(command, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    read_until(first, "here")
+    second = subprocess.Popen(
+        [*command, *options], cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    read_until(second, "waiting")
+    here.write({"test_it.py": PASSING})
+    (here.top.parent / "go").write_text("go")
+    first.communicate(timeout=60)
+    record = json.loads(second.communicate(timeout=60)[0])
+    assert (record["verdict"], record["shared_from"]) == ("passed", "")
+
+
+def test_what_changed_since_the_last_pass(project: Callable[..., Any]) -> None:
+    """A run that failed names the commit that passed last, and what has changed since, committed or not."""
+    here = project(GOOD)
+    before = here.gate().record["git"]["commit"]
+    here.write({"test_it.py": "def test_broken(): assert 0\n"})
+    here.commit("break it")
+    here.write({".gitignore": IGNORE + "x\n"})
+    git = here.gate().record["git"]
+    assert (git["last_pass"], git["changed"], git["subject"]) == (before, [".gitignore", "test_it.py"], "break it")
+
+
+def test_a_pass_is_not_stored_if_the_tree_changed(project: Callable[..., Any]) -> None:
+    """What was tested and what lies there now are different things: such a pass is none of either."""
+    here = project({**GOOD, "Makefile": BOTH.replace("test:\n", "test:\n\t@echo >> notes.txt\n")})
+    for _ in range(2):
+        outcome = here.gate("test").outcomes["test"]
+        assert (outcome["verdict"], outcome["stored"]) == ("passed", None)
+        assert outcome["key_story"][-1] == "not stored: the work tree changed while it ran"
+
+
+def test_a_pass_is_not_stored_if_the_tree_cannot_be_named(project: Callable[..., Any]) -> None:
+    """Where git is told to look away, nothing is stored, and why is said."""
+    here = project(GOOD)
+    here.git("update-index", "--assume-unchanged", "test_it.py")
+    outcome = here.gate("test").outcomes["test"]
+    assert (outcome["verdict"], outcome["key"]) == ("passed", "")
+    assert outcome["key_story"] == [
+        "no pass can be stored or found: test_it.py is marked assume-unchanged: git does not look at it"
+    ]
+    assert "stored pass: miss: no pass can be stored" in here.orxaq("runs", "explain").out
+
+
+def test_no_time_left(project: Callable[..., Any]) -> None:
+    """A checkpoint whose turn comes after the deadline is not begun, and did not pass."""
+    here = project({"Makefile": ".PHONY: lint test\nlint:\n\t@sleep 600\ntest:\n\t@touch began\n"})
+    ran = here.gate("--timeout", "1s", "--keep-going")
+    assert ran.code == 124, ran.err
+    assert [outcome["verdict"] for outcome in ran.outcomes.values()] == ["timed-out", "timed-out"]
+    assert ran.outcomes["test"]["attempts"][0]["output_tail"] == ""
+    assert not (here.top / "began").exists()
+
+
+def test_cancelled_while_it_waits_to_try_again(project: Callable[..., Any]) -> None:
+    """A signal ends the wait between two attempts at once."""
+    here = project({**HICCUP, "orxaq.toml": 'first-delay = "20m"\nlongest-delay = "20m"\n'})
+    command = [sys.executable, "-m", "pytest_orxaq", "gate", "test", "--format", "json"]
+    gate = subprocess.Popen(command, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    read_until(gate, "again in")
+    gate.send_signal(signal.SIGTERM)
+    out, _ = gate.communicate(timeout=60)
+    (outcome,) = json.loads(out)["outcomes"]
+    assert (gate.returncode, outcome["verdict"]) == (143, "cancelled")
+    assert [attempt["diagnosis"]["cause"] for attempt in outcome["attempts"]] == ["transient", "cancelled"]
+    assert outcome["attempts"][1]["waited"] < 600
+
+
 def test_github_gets_groups_and_no_commands(project: Callable[..., Any]) -> None:
     """On GitHub each checkpoint is a group in which no output is obeyed."""
     here = project({**GOOD, "Makefile": BOTH.replace("lint:\n", "lint:\n\t@echo '::error::hacked'\n")})
@@ -339,6 +447,15 @@ def test_github_gets_groups_and_no_commands(project: Callable[..., Any]) -> None
     stop, obey = err.index("::stop-commands::"), err.index("::endgroup::")
     assert stop < err.index("error::hacked") < obey
     assert "::group::lint" in err
+
+
+def test_github_closes_the_group_of_a_retried_attempt(project: Callable[..., Any]) -> None:
+    """Each attempt is a group of its own, closed before the next one opens; in none is output obeyed."""
+    err = project(HICCUP).orxaq("gate", "test", environment={"GITHUB_ACTIONS": "true"}).err
+    marks = re.findall(r"^::(?:group::.*|endgroup::|stop-commands::\w+|\w{32}::)$", err, re.MULTILINE)
+    kinds = [re.sub(r"[0-9a-f]{32}", "TOKEN", mark) for mark in marks]
+    rest = ["::stop-commands::TOKEN", "::TOKEN::", "::endgroup::"]
+    assert kinds == ["::group::test", *rest, "::group::test (attempt 2)", *rest]
 
 
 def test_json_lines(project: Callable[..., Any]) -> None:
@@ -351,10 +468,19 @@ def test_run_passes_the_code_through(project: Callable[..., Any]) -> None:
     """`orxaq run` ends as the command did; not started, timed out and killed have codes of their own."""
     here = project(GOOD)
     assert here.orxaq("run", "--", "sh", "-c", "exit 7").code == 7
-    assert here.orxaq("run", "true").code == 0
+    assert (ran := here.orxaq("run", "true")).code == 0
+    assert "Passed" in ran.err
     assert here.orxaq("run", "--", "no-such-program").code == 2
     assert here.orxaq("run", "--timeout", "0.5s", "--retries", "0", "--", "sleep", "60").code == 124
     assert here.orxaq("run", "--retries", "0", "--", "sh", "-c", "kill -9 $$").code == 4
+
+
+def test_commands_without_make(project: Callable[..., Any]) -> None:
+    """A checkpoint need not be a make target: a linter or pytest that starts no process itself is proof all the same."""
+    commands = {"lint": [sys.executable, "-c", "print('All checks passed!')"], "test": [sys.executable, "-m", "pytest"]}
+    lines = "".join(f"[checkpoint.{name}]\ncommand = {json.dumps(command)}\n" for name, command in commands.items())
+    ran = project({**GOOD, "orxaq.toml": lines}).gate()
+    assert (ran.code, ran.record["verdict"]) == (0, "passed"), ran.err
 
 
 def test_checkpoints_as_test_items(project: Callable[..., Any]) -> None:

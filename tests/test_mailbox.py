@@ -13,7 +13,7 @@ import pytest
 from pytest_orxaq import mailbox as room
 from pytest_orxaq.core import testimony
 from pytest_orxaq.errors import MachineError, UsageError
-from pytest_orxaq.mailbox import Mailbox, create, offer, read_junit, read_sessions, read_witness_junit
+from pytest_orxaq.mailbox import Mailbox, create, junit_before, offer, read_junit, read_sessions, read_witness_junit
 from pytest_orxaq.model import JUnitFile, JUnitState
 
 
@@ -284,7 +284,7 @@ def test_configured_files_are_found_and_read_once(box: Mailbox, tmp_path: Path) 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.xml").write_bytes(b"<a/>")
     (tmp_path / "out" / "b.xml").symlink_to("a.xml")
-    found = read_junit(box, ["out/*.xml", "**/a.xml"], tmp_path, 0.0, read=reading)
+    found = read_junit(box, ["out/*.xml", "**/a.xml"], tmp_path, since_wall=0.0, before={}, read=reading)
     assert [(file.path, file.state, file.why) for file in found] == [
         ("out/a.xml", JUnitState.OK, "<a/>"),
         ("out/b.xml", JUnitState.OK, "<a/>"),
@@ -294,7 +294,7 @@ def test_configured_files_are_found_and_read_once(box: Mailbox, tmp_path: Path) 
 def test_the_witness_files_are_no_configured_ones(box: Mailbox) -> None:
     """A glob that reaches into the mailbox does not take the witness for a second producer."""
     (box.folder / "junit-7-0123abcd.xml").write_bytes(b"<ours/>")
-    (file,) = read_junit(box, ["**/*.xml"], box.folder.parent, 0.0, read=reading)
+    (file,) = read_junit(box, ["**/*.xml"], box.folder.parent, since_wall=0.0, before={}, read=reading)
     assert file.state is JUnitState.MISSING
     (ours,) = read_witness_junit(box, read=reading)
     assert (ours.path, ours.why) == ("junit-7-0123abcd.xml", "<ours/>")
@@ -303,7 +303,7 @@ def test_the_witness_files_are_no_configured_ones(box: Mailbox) -> None:
 @pytest.mark.parametrize("pattern", ["none/*.xml", "/absolute/*.xml", "", "**x/\0"])
 def test_a_glob_without_a_file_is_missing(box: Mailbox, tmp_path: Path, pattern: str) -> None:
     """What was configured and is not there is told, also where the pattern makes no sense."""
-    (file,) = read_junit(box, [pattern], tmp_path, 0.0, read=reading)
+    (file,) = read_junit(box, [pattern], tmp_path, since_wall=0.0, before={}, read=reading)
     assert (file.path, file.state) == (pattern, JUnitState.MISSING)
 
 
@@ -313,8 +313,20 @@ def test_files_older_than_the_attempt_are_stale(box: Mailbox, tmp_path: Path) ->
     path.write_bytes(b"<a/>")
     for mtime, state in ((99.5, "stale"), (100.49, "stale"), (100.5, "ok"), (100, "ok"), (99, "stale")):
         os.utime(path, ns=(0, int(mtime * 1e9)))
-        (file,) = read_junit(box, ["a.xml"], tmp_path, 100.515, read=reading)
+        (file,) = read_junit(box, ["a.xml"], tmp_path, since_wall=100.515, before={}, read=reading)
         assert (mtime, file.state) == (mtime, JUnitState(state))
+
+
+def test_files_that_stayed_as_they_were_are_stale(box: Mailbox, tmp_path: Path) -> None:
+    """A file from before the attempt is not read, whatever the clocks say; written anew, it is."""
+    (tmp_path / "a.xml").write_bytes(b"<a/>")
+    (tmp_path / "b.xml").write_bytes(b"<b/>")
+    (tmp_path / "gone.xml").symlink_to("nowhere")
+    before = junit_before(["*.xml"], tmp_path)
+    assert set(before) == {tmp_path / "a.xml", tmp_path / "b.xml"}
+    (tmp_path / "b.xml").write_bytes(b"<new/>")
+    a, b, gone = read_junit(box, ["*.xml"], tmp_path, since_wall=0.0, before=before, read=reading)
+    assert (a.state, b.state, gone.state) == (JUnitState.STALE, JUnitState.OK, JUnitState.REFUSED)
 
 
 def test_what_is_no_file_is_refused(box: Mailbox, tmp_path: Path) -> None:
@@ -323,7 +335,7 @@ def test_what_is_no_file_is_refused(box: Mailbox, tmp_path: Path) -> None:
     (tmp_path / "b.xml").mkdir()
     (tmp_path / "c.xml").symlink_to("nowhere")
     (box.folder / "junit-7-0123abcd.xml").symlink_to("/etc/passwd")
-    found = read_junit(box, ["*.xml"], tmp_path, 0.0, read=reading)
+    found = read_junit(box, ["*.xml"], tmp_path, since_wall=0.0, before={}, read=reading)
     assert [file.state for file in found] == [JUnitState.REFUSED] * 3
     assert [file.state for file in read_witness_junit(box, read=reading)] == [JUnitState.REFUSED]
 
@@ -333,5 +345,5 @@ def test_too_many_matches_are_refused(box: Mailbox, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(room, "_JUNIT_FILES", 2)
     for number in range(4):
         (tmp_path / f"{number}.xml").touch()
-    (file,) = read_junit(box, ["*.xml"], tmp_path, 0.0, read=reading)
+    (file,) = read_junit(box, ["*.xml"], tmp_path, since_wall=0.0, before={}, read=reading)
     assert file.state is JUnitState.REFUSED

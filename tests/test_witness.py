@@ -3,11 +3,12 @@
 import ast
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 import pytest_orxaq
 
+from pytest_orxaq.carried import orxaq_witness_py3
 from pytest_orxaq.core import testimony
 from pytest_orxaq.mailbox import Mailbox, create, offer, read_sessions
 from pytest_orxaq.model import Session, TestOutcome, TestResult
@@ -457,6 +459,32 @@ def test_only_the_last_of_several_tries_counts(project: Project) -> None:
     session = project.session()
     assert testimony.clean(session)
     assert session.collected == 2
+    assert session.again == (), "what passed and is run again has not failed"
+
+
+@pytest.mark.parametrize("word", ["rerun", "retried"])
+def test_a_failure_that_a_plugin_tries_again_is_kept(project: Project, word: str) -> None:
+    """A test that fails and passes when a plugin runs it again is no clean pass: its failure is told in full."""
+    flaky = "tries = []\ndef test_it():\n    tries.append(1)\n    assert len(tries) == 2, 'the first try'\n"
+    conftest = RERUNNING.replace('"rerun"', repr(word))
+    project.write({"test_a.py": flaky + "def test_other(): pass\n", "conftest.py": conftest})
+    assert project.run() == 0
+    session = project.session()
+    standing, recovered = testimony.recovered([session])
+    assert standing == ()
+    assert [result.id for result in recovered] == ["test_a.py::test_it"]
+    assert recovered[0].failures[0].exception == "AssertionError"
+    assert "the first try" in recovered[0].failures[0].message
+    assert recovered[0].file == "test_a.py"
+
+
+def test_a_failure_that_fails_again_stands_once(project: Project) -> None:
+    """A test that fails at every try of a plugin has failed, and has recovered from nothing."""
+    project.write({"test_a.py": "def test_it(): assert False\n", "conftest.py": RERUNNING})
+    assert project.run() == 1
+    standing, recovered = testimony.recovered([project.session()])
+    assert [result.id for result in standing] == ["test_a.py::test_it"]
+    assert recovered == ()
 
 
 def test_a_rerun_that_never_ends_is_missing(project: Project) -> None:
@@ -792,3 +820,61 @@ def test_a_journal_is_what_its_description_says(project: Project) -> None:
     lines = [json.loads(line) for line in project.journals()[0].read_bytes().splitlines()]
     assert [line[0] for line in lines] == ["session", "collected", "+", "-", "finish"]
     assert lines[-1][1]["lines"] == 5
+
+
+# ------------------------------------------------------------------ its own file
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[orxaq_witness_py3._Journal]:
+    """A journal, open in a folder of its own."""
+    journal = orxaq_witness_py3._Journal()
+    journal.open(str(tmp_path))
+    yield journal
+    journal.close()
+
+
+def test_a_journal_finds_its_file_again(journal: orxaq_witness_py3._Journal, tmp_path: Path) -> None:
+    """A test that closes every descriptor costs the journal nothing: the file is opened anew."""
+    journal.write("before")
+    os.close(journal._fd)
+    journal.write("after")
+    (file,) = tmp_path.iterdir()
+    assert file.read_text() == '["before"]\n["after"]\n'
+
+
+def test_a_journal_writes_into_nobody_elses_file(journal: orxaq_witness_py3._Journal, tmp_path: Path) -> None:
+    """Where the file is another by now, the journal is silent for good."""
+    (file,) = tmp_path.iterdir()
+    os.close(journal._fd)
+    file.rename(tmp_path / "ours")  # kept, so that its number cannot be given away
+    file.write_text("theirs")
+    journal.write("a line")
+    journal.write("another")
+    assert file.read_text() == "theirs"
+    assert journal.lines == 0
+
+
+def test_a_line_that_is_cut_is_the_last(journal: orxaq_witness_py3._Journal, tmp_path: Path) -> None:
+    """A file system that takes half a line gets no more, or the rest would look like a whole journal."""
+    (file,) = tmp_path.iterdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
+        journal.write("a line")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    journal.write("another")
+    assert file.read_text() == '["a l'
+
+
+def test_a_path_that_is_gone_holds_no_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of packages on the path that is not there adds nothing to what is installed."""
+    monkeypatch.setattr(sys, "path", [])
+    nothing = orxaq_witness_py3._packages()
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site-packages")])
+    assert orxaq_witness_py3._packages() == nothing
+    (tmp_path / "site-packages" / "a-1.dist-info").mkdir(parents=True)
+    assert orxaq_witness_py3._packages() != nothing

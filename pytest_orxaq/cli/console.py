@@ -12,11 +12,12 @@ from typing import TextIO
 from ..audience import Audience
 from ..core import escaping, records
 from ..model import Attempt, Checkpoint, Outcome, RunRecord
-from ..report import terminal
+from ..report import terminal, words
 from ..system.process import Progress
 
 
 HEARTBEAT = 30.0  # seconds of silence before a line says that the command is still at it
+_PASSED_ON = 64 << 20  # bytes of an attempt's output; who writes more would only bury the log
 _LONGEST_LINE = 8192  # bytes kept back while waiting for a line's end
 
 
@@ -25,10 +26,11 @@ def opened(form: str, environ: Mapping[str, str]) -> Iterator[Audience]:
     """The audience that suits where our output goes."""
     with contextlib.ExitStack() as stack:
         audience: Audience
-        if _at_a_terminal(environ):
+        # Events between the moving lines would be neither.
+        if _at_a_terminal(environ) and not (form == "jsonl" and sys.stdout.isatty()):
             from .live import Live  # noqa: PLC0415 - rich is heavy, and only a person needs it
 
-            audience = stack.enter_context(Live())
+            audience = stack.enter_context(Live(sys.stderr))
         elif environ.get("GITHUB_ACTIONS") == "true":
             audience = GitHub(sys.stderr)
         else:
@@ -39,14 +41,17 @@ def opened(form: str, environ: Mapping[str, str]) -> Iterator[Audience]:
 def conclude(record: RunRecord, report: Path | None, form: str) -> None:
     """The closing words on stderr, and the machine's result on stdout if one was asked for."""
     width = _width(os.environ)
-    words = terminal.summary(record, width=width, colour=sys.stderr.isatty())
+    colour = _at_a_terminal(os.environ) and not os.environ.get("NO_COLOR")
+    told = terminal.summary(record, width=width, colour=colour)
     if report is not None:
-        words += f"\nreport: {report}"
-    _write(sys.stderr, words.rstrip("\n") + "\n")
+        told += f"\nreport: {report}"
+    _write(sys.stderr, told.rstrip("\n") + "\n")
     if form == "json":
-        _write(sys.stdout, json.dumps(records.to_data(record), indent=1) + "\n")
-    elif form == "jsonl":
-        _event(sys.stdout, "run", record)
+        written = _write(sys.stdout, json.dumps(records.of_run(record), indent=1) + "\n")
+    else:
+        written = form == "text" or _event(sys.stdout, "run", record)
+    if not written:
+        _write(sys.stderr, "orxaq: the result could not be written to stdout\n")
 
 
 def _at_a_terminal(environ: Mapping[str, str]) -> bool:
@@ -63,11 +68,14 @@ def _width(environ: Mapping[str, str]) -> int:
         return 80
 
 
-def _write(stream: TextIO, text: str) -> None:
-    # A reader that went away (EPIPE), or a full disk behind a redirection, changes no verdict.
-    with contextlib.suppress(OSError, ValueError):
+def _write(stream: TextIO, text: str) -> bool:
+    """Whether it was written: a reader that went away, or a full disk behind a redirection, changes no verdict."""
+    try:
         stream.write(text)
         stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 class Plain:
@@ -78,6 +86,7 @@ class Plain:
         self._partial = b""
         self._name = ""
         self._next_beat = HEARTBEAT
+        self._room = _PASSED_ON
 
     def waiting(self, holder: Mapping[str, object]) -> None:
         """Say who holds the work tree."""
@@ -85,17 +94,23 @@ class Plain:
 
     def begun(self, checkpoint: Checkpoint, attempt: int) -> None:
         """Say what starts."""
-        self._name, self._next_beat = checkpoint.name, HEARTBEAT
+        self._name, self._next_beat, self._room = checkpoint.name, HEARTBEAT, _PASSED_ON
         again = f" (attempt {attempt})" if attempt > 1 else ""
-        self._say(f"{checkpoint.name}: {' '.join(checkpoint.command)}{again}")
+        self._say(f"{checkpoint.name}: {words.shell(checkpoint.command)}{again}")
 
     def heard(self, chunk: bytes) -> None:
         """Pass the command's output on by whole lines, so that a terminal sequence is never cut in two."""
+        if self._room <= 0:
+            return
+        self._room -= len(chunk)
         whole, newline, self._partial = (self._partial + chunk).rpartition(b"\n")
         if not newline and len(self._partial) > _LONGEST_LINE:
             whole, self._partial = self._partial, b""
         if whole:
             self._pass_on(whole)
+        if self._room <= 0:
+            self._flush()
+            self._say(f"{self._name}: this is too much output to pass on; its end will be in the report")
 
     def beat(self, progress: Progress) -> None:
         """Every so often, when nothing else is to be seen, say that it goes on."""
@@ -110,6 +125,11 @@ class Plain:
         self._flush()
         self._say(f"{self._name}: {attempt.diagnosis.cause.value}: {attempt.diagnosis.why}; again in {delay:.1f} s")
 
+    def blocked(self, words: str) -> None:
+        """Say which lock is waited for."""
+        self._flush()
+        self._say(f"{self._name}: waiting for a git lock: {words}")
+
     def ended(self, outcome: Outcome) -> None:
         """Say how it ended."""
         self._flush()
@@ -123,8 +143,8 @@ class Plain:
     def _pass_on(self, lines: bytes) -> None:
         _write(self._stream, escaping.terminal(lines.decode("utf-8", errors="replace")) + "\n")
 
-    def _say(self, words: str) -> None:
-        _write(self._stream, f"orxaq: {escaping.terminal(words)}\n")
+    def _say(self, said: str) -> None:
+        _write(self._stream, f"orxaq: {escaping.terminal(said)}\n")
 
 
 class GitHub(Plain):
@@ -187,6 +207,10 @@ class Events:
         """``retrying``: the diagnosis and the wait."""
         _event(self._stream, "retrying", {"checkpoint": self._name, "delay": delay, "diagnosis": attempt.diagnosis})
 
+    def blocked(self, words: str) -> None:
+        """``blocked``: which git lock is waited for, in words."""
+        _event(self._stream, "blocked", {"checkpoint": self._name, "words": words})
+
     def ended(self, outcome: Outcome) -> None:
         """``ended``: the whole outcome."""
         _event(self._stream, "ended", outcome)
@@ -223,19 +247,24 @@ class Both:
         for each in self._all:
             each.retrying(attempt, delay)
 
+    def blocked(self, words: str) -> None:
+        """Told to both."""
+        for each in self._all:
+            each.blocked(words)
+
     def ended(self, outcome: Outcome) -> None:
         """Told to both."""
         for each in self._all:
             each.ended(outcome)
 
 
-def _event(stream: TextIO, name: str, value: object) -> None:
+def _event(stream: TextIO, name: str, value: object) -> bool:
     data = (
         {key: records.to_data(item) for key, item in value.items()}
         if isinstance(value, dict)
         else records.to_data(value)
     )
-    _write(stream, json.dumps({"event": name, **data}) + "\n")
+    return _write(stream, json.dumps({"event": name, **data}) + "\n")
 
 
 def _holder(holder: Mapping[str, object]) -> str:

@@ -10,7 +10,7 @@ import click
 from .. import gate
 from ..core import verdicts
 from . import console
-from .options import DURATION
+from .options import DURATION, here
 
 
 @click.command(name="gate")
@@ -82,7 +82,7 @@ def command(
       2 usage or config      5 skipped            130, 143 cancelled
     """
     request = gate.Request(
-        directory=Path.cwd(),
+        directory=here(),
         checkpoints=checkpoints,
         deep=deep,
         fresh=fresh,

@@ -1,8 +1,11 @@
-"""Kinds of option values that several commands take."""
+"""What several commands take: kinds of option values, and the place where they were called."""
+
+from pathlib import Path
 
 import click
 
 from ..core import durations
+from ..errors import RepositoryError
 
 
 class Duration(click.ParamType[float]):
@@ -19,3 +22,13 @@ class Duration(click.ParamType[float]):
 
 
 DURATION = Duration()
+
+
+def here() -> Path:
+    """The current folder; ``RepositoryError`` if it has been deleted."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise RepositoryError(
+            f"the current folder cannot be named: {error.strerror}", advice="It may have been deleted: cd to another."
+        ) from error

@@ -3,15 +3,13 @@
 import os
 import sys
 
-from pathlib import Path
-
 import click
 
 from .. import gate
 from ..core import verdicts
 from ..model import Verdict
 from . import console
-from .options import DURATION
+from .options import DURATION, here
 
 
 @click.command(name="run", context_settings={"ignore_unknown_options": False})
@@ -48,7 +46,7 @@ def command(timeout: float | None, retries: int, form: str, command_line: tuple[
       orxaq run --timeout 5m -- ./deploy.sh staging
     """
     request = gate.Request(
-        directory=Path.cwd(),
+        directory=here(),
         command=command_line,
         timeout=timeout,
         retries=retries,

@@ -1,20 +1,24 @@
 """``orxaq runs``: look into the past."""
 
+import contextlib
 import json
 import os
 import shutil
 import time
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from .. import gate, history
 from ..core import records
-from ..errors import UsageError
+from ..errors import RepositoryError, UsageError
 from ..model import Outcome, RunRecord
 from ..report import terminal
 from ..repository import trees
+from ..system import state as states
+from .options import here
 
 
 @click.command(name="runs")
@@ -33,26 +37,46 @@ def command(what: str, run: str, form: str) -> int:
       orxaq runs explain
       orxaq runs show 20261123T1015 --format json
     """
-    repository = trees.discover(Path.cwd())
+    with _state(here()) as state:
+        if what == "list":
+            if run:
+                raise UsageError(f"`orxaq runs list` takes no id, but got {run!r}", advice="use `orxaq runs show ID`")
+            _list(tuple(history.latest_first(state)), form)
+        else:
+            record = history.find(state, run)
+            _tell(record, history.folder(state, record.id), what, form)
+    return 0
+
+
+@contextlib.contextmanager
+def _state(directory: Path) -> Iterator[states.State]:
+    """Where the runs of the work tree are kept, or those that were started here outside of any."""
+    missing = None
+    try:
+        repository = trees.discover(directory)
+    except RepositoryError as error:
+        missing, repository = error, trees.plain_folder(directory)
     state = gate.open_state(repository, os.environ)
-    if what == "list":
-        if run:
-            raise UsageError(f"`orxaq runs list` takes no id, but got {run!r}", advice="use `orxaq runs show ID`")
-        _list(tuple(history.latest_first(state)), form)
-        return 0
-    record = history.find(state, run)
+    try:
+        if missing is not None and not history.names(state):
+            raise missing
+        yield state
+    finally:
+        states.discard(state)
+
+
+def _tell(record: RunRecord, folder: Path, what: str, form: str) -> None:
     if form == "json":
-        click.echo(json.dumps(records.to_data(record), indent=1))
+        click.echo(json.dumps(records.of_run(record), indent=1))
     elif what == "show":
         click.echo(terminal.summary(record, width=shutil.get_terminal_size().columns, colour=False))
     else:
-        click.echo("\n".join(_explain(record, history.folder(state, record.id))))
-    return 0
+        click.echo("\n".join(_explain(record, folder)))
 
 
 def _list(runs: tuple[RunRecord, ...], form: str) -> None:
     if form == "json":
-        click.echo(json.dumps([records.to_data(record) for record in runs], indent=1))
+        click.echo(json.dumps([records.of_run(record) for record in runs], indent=1))
         return
     for record in runs:
         verdict = record.verdict.value if record.verdict else "cut off"

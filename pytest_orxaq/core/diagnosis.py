@@ -171,6 +171,17 @@ def _git_locked(case: Case) -> Diagnosis | None:
     )
 
 
+def _unkept(case: Case) -> Diagnosis | None:
+    # Only for a command whose exit code is proof enough does nobody have to know what it said.
+    if not case.exit.output_error or case.kind is EvidenceKind.EXIT:
+        return None
+    return Diagnosis(
+        cause=Cause.TRANSIENT,
+        why=f"its output could not be kept ({case.exit.output_error}), so what it proves is not known",
+        advice="make room where the gate keeps its state, or point ORXAQ_STATE_DIR elsewhere",
+    )
+
+
 def _transient(case: Case) -> Diagnosis | None:
     if not (case.exit.code and case.symptoms.transient):
         return None
@@ -205,7 +216,7 @@ def _contradicted(case: Case) -> Diagnosis | None:
 
 
 def _vacuous(case: Case) -> Diagnosis | None:
-    if not (case.symptoms.nothing_done or case.exit.ran_nothing):
+    if not (case.symptoms.nothing_done or case.symptoms.ran_nothing):
         return None
     return Diagnosis(
         cause=Cause.UNPROVEN,
@@ -262,6 +273,7 @@ _RULES: tuple[Callable[[Case], Diagnosis | None], ...] = (
     _tests_failed,
     _found,
     _misconfigured,
+    _unkept,
     _git_locked,
     _transient,
     _command_failed,

@@ -63,11 +63,6 @@ def terminal(text: str, *, colour: bool = False) -> str:
     return "".join(pieces) + ("\x1b[0m" if end else "")
 
 
-def surrogates_replaced(text: str) -> str:
-    """The text with what no encoding can carry shown as escapes."""
-    return re.sub(r"[\ud800-\udfff]", _picture, text)
-
-
 # ---------------------------------------------------------------- Markdown
 
 

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
+from math import isfinite
 from typing import Any, TypeVar
+
+from ..model import RunRecord
 
 
 T = TypeVar("T")
@@ -23,19 +26,35 @@ _LEFT_OUT = frozenset({"marks"})
 
 
 def to_data(value: object) -> Any:
-    """*value* as dictionaries, lists, strings, numbers, booleans and None."""
+    """*value* as dictionaries, lists, strings, numbers, booleans and None: all of it what JSON in UTF-8 can say."""
     if is_dataclass(value) and not isinstance(value, type):
         names = (field.name for field in fields(value) if field.name not in _LEFT_OUT)
         return {name: to_data(getattr(value, name)) for name in names}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): to_data(item) for key, item in value.items()}
+        return {_spelled(str(key)): to_data(item) for key, item in value.items()}
     if isinstance(value, frozenset):
         return sorted(to_data(item) for item in value)
     if isinstance(value, (tuple, list)):
         return [to_data(item) for item in value]
-    return value
+    if isinstance(value, str):
+        return _spelled(value)
+    if isinstance(value, float):
+        return value if isfinite(value) else None  # JSON has no infinity
+    if value is None or isinstance(value, int):
+        return value
+    raise TypeError(f"no data form for {type(value).__name__}")
+
+
+def _spelled(text: str) -> str:
+    """*text* with bytes that are no text (of a path, of an environment) as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def of_run(record: RunRecord) -> dict[str, Any]:
+    """A run as it is handed to other programs: with the version of its form."""
+    return {"schema": SCHEMA, **to_data(record)}
 
 
 def from_data(wanted: type[T], data: object) -> T:

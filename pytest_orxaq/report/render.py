@@ -9,11 +9,12 @@ from pathlib import Path
 
 from jinja2 import TemplateSyntaxError
 
+from ..core import records
 from ..core.redaction import NONE, Secrets, redacted
 from ..errors import MachineError
 from ..model import RunRecord
-from . import data, junit
 from . import html as html_page
+from . import junit
 from . import markdown as markdown_page
 from .assemble import assemble
 from .view import Report
@@ -53,7 +54,7 @@ def write(
         json=directory / "report.json",
         notes=tuple(note for note in (page_note, summary_note) if note),
     )
-    _save(written.json, json.dumps(data.of_run(record), ensure_ascii=False, indent=1).encode())
+    _save(written.json, json.dumps(records.of_run(record), ensure_ascii=False, indent=1).encode())
     _save(written.junit, junit.render(record))
     _save(written.markdown, summary.encode())
     _save(written.html, page.encode())

@@ -12,12 +12,13 @@ from .words import brief, count, seconds
 
 
 _FAILURES = 10
+_NOTES = 5
 _SIGNS = {Tone.GOOD: "✓", Tone.WARN: "!", Tone.BAD: "✗", Tone.QUIET: "·"}
 _COLOURS = {Tone.GOOD: "32", Tone.WARN: "33", Tone.BAD: "31", Tone.QUIET: "2"}
 
 
 def summary(record: RunRecord, *, width: int, colour: bool) -> str:
-    """Verdict, checkpoints, failing tests and what to do; nothing in it steers the terminal but our own colours."""
+    """Verdict, checkpoints, failing tests, what to do and what to know; nothing in it steers the terminal but our own colours."""
     paint = _Paint(width=max(40, width), colour=colour)
     tone = TONES[record.verdict] if record.verdict and finished(record) else Tone.BAD
     lines = [*paint.wrapped(f"{_SIGNS[tone]} ", headline(record), style=f"1;{_COLOURS[tone]}"), ""]
@@ -30,6 +31,10 @@ def summary(record: RunRecord, *, width: int, colour: bool) -> str:
             lines += paint.wrapped("  ", step.text)
             # A command is copied from here, so it is never broken over lines.
             lines += [f"    {plain(step.command)}"] if step.command else []
+    lines += [""] * bool(record.notes)
+    for note in record.notes[:_NOTES]:
+        lines += paint.wrapped("note: ", note)
+    lines += [f"… and {count(len(record.notes) - _NOTES, 'note')} more"] if len(record.notes) > _NOTES else []
     return "\n".join(lines) + "\n"
 
 

@@ -126,7 +126,9 @@ def steps(record: RunRecord, commands: Mapping[str, str] | None = None) -> tuple
     told = [o for o in record.outcomes if finished(record) or o.attempts]
     made = [step for outcome in told for step in _steps(outcome, (commands or {}).get(outcome.checkpoint.name, ""))]
     open_names = [o.checkpoint.name for o in record.outcomes if o.verdict not in {Verdict.PASSED, Verdict.FLAKY}]
-    if not finished(record):
+    if record.command and (open_names or not finished(record)):
+        made.append(Step(text="Then run it again:", command=shell(("orxaq", "run", "--", *record.command))))
+    elif not finished(record):
         made.append(Step(text="Nothing of this run counts. Run the gate again:", command=shell(("orxaq", "gate"))))
     elif open_names:
         lead = "Then take it through the gate again:" if made else "Take it through the gate again:"

@@ -25,6 +25,7 @@ class Repository:
     commit: str  # empty before the first commit
     branch: str  # empty when detached
     dirty: tuple[str, ...]  # changed and untracked paths
+    known_to_git: bool = True  # False: a plain folder, which only a command of its own can be run in
 
     @property
     def id(self) -> str:
@@ -61,6 +62,14 @@ def discover(directory: Path) -> Repository:
         commit=commit,
         branch=branch,
         dirty=dirty,
+    )
+
+
+def plain_folder(directory: Path) -> Repository:
+    """A folder that is in no repository, as far as git can tell. Git's places stand for none here."""
+    top = Path(os.path.realpath(directory))
+    return Repository(
+        top=top, own=top, common=top, state=top / "orxaq", commit="", branch="", dirty=(), known_to_git=False
     )
 
 

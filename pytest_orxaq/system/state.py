@@ -50,14 +50,17 @@ class State:
         return self.common / "quarantine"
 
 
-def open_state(own: Path, common: Path, environ: Mapping[str, str], *, repository_id: str) -> State:
+def open_state(
+    own: Path, common: Path, environ: Mapping[str, str], *, repository_id: str, within_git: bool = True
+) -> State:
     """The first place for state that can be written to, made if it is missing.
 
-    ``own`` and ``common`` are the places in git's folders. ``ORXAQ_STATE_DIR`` overrides them; a read-only
-    ``.git`` (some sandboxes mount it so) falls back to the user's state folder, and at last to a temporary one.
+    ``own`` and ``common`` are the places in git's folders; outside of git they only name what the state is of.
+    ``ORXAQ_STATE_DIR`` overrides them; a read-only ``.git`` (some sandboxes mount it so) falls back to the user's
+    state folder, and at last to a temporary one.
     """
     failures = []
-    for state in _places(own, common, environ, repository_id):
+    for state in _places(own, common, environ, repository_id, within_git=within_git):
         try:
             for folder in (state.own, state.common, state.runs, state.events, state.passes, state.quarantine):
                 _make_folder(folder)
@@ -69,6 +72,12 @@ def open_state(own: Path, common: Path, environ: Mapping[str, str], *, repositor
             note = f"state is kept in {state.common}: nothing better can be written to ({'; '.join(failures)})"
             return replace(state, notes=(note,)) if failures else state
     return _temporary_state(failures)
+
+
+def discard(state: State) -> None:
+    """Delete state that does not last; all other stays."""
+    if not state.lasting:
+        _delete(state.own)
 
 
 def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
@@ -178,13 +187,16 @@ def prune(folder: Path, keep: int) -> int:
 # ---------------------------------------------------------------- places
 
 
-def _places(own: Path, common: Path, environ: Mapping[str, str], repository_id: str) -> Iterator[State]:
+def _places(
+    own: Path, common: Path, environ: Mapping[str, str], repository_id: str, *, within_git: bool
+) -> Iterator[State]:
     """Where state may be, best first."""
     asked = environ.get("ORXAQ_STATE_DIR", "")
     if asked:
         yield _outside(Path(asked).absolute(), own, common, repository_id)
         return
-    yield State(own=own, common=common)
+    if within_git:
+        yield State(own=own, common=common)
     home = environ.get("XDG_STATE_HOME", "")
     if home.startswith("/"):  # the specification: a relative path is invalid, and to be ignored
         yield _outside(Path(home) / "orxaq", own, common, repository_id)
@@ -226,6 +238,8 @@ def _make_folder(path: Path) -> None:
         if not path.is_dir():
             raise
     except FileNotFoundError:
+        if path.parent.is_dir():  # below /proc, say: there nothing can be made
+            raise
         _make_folder(path.parent)
         _make_folder(path)
     else:

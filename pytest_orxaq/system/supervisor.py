@@ -444,7 +444,10 @@ def _become(output: int, group: str, tell: int, request: Request) -> None:
         try:
             # Ignored signals are inherited over exec: with SIGCHLD ignored, `make` believes that `false` succeeded.
             signal.signal(number, signal.SIG_DFL)
-        except (OSError, ValueError):  # the C library keeps some real-time signals for itself
+        except (
+            OSError,
+            ValueError,
+        ):  # pragma: no cover - C libraries that count signals which they keep for themselves
             pass
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.write(tell, _exec(*request).encode("utf-8", "replace"))

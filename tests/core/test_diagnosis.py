@@ -180,8 +180,11 @@ CASES = [
         FINDINGS,
         Cause.UNPROVEN,
     ),
-    ("make ran nothing", Exit(code=0, ran_nothing=True), Evidence(), Symptoms(), FINDINGS, Cause.UNPROVEN),
-    ("make ran nothing, exit believed", Exit(code=0, ran_nothing=True), Evidence(), Symptoms(), EXIT, Cause.UNPROVEN),
+    ("output lost, tests", Exit(code=0, output_error="full"), TESTED, Symptoms(), TESTS, Cause.TRANSIENT),
+    ("output lost, findings", Exit(code=2, output_error="full"), Evidence(), Symptoms(), FINDINGS, Cause.TRANSIENT),
+    ("output lost, exit believed", Exit(code=0, output_error="full"), Evidence(), Symptoms(), EXIT, Cause.PASSED),
+    ("make ran nothing", Exit(code=0), Evidence(), Symptoms(ran_nothing=True), FINDINGS, Cause.UNPROVEN),
+    ("make ran nothing, exit believed", Exit(code=0), Evidence(), Symptoms(ran_nothing=True), EXIT, Cause.UNPROVEN),
     ("no test ran", Exit(code=0), Evidence(), Symptoms(), TESTS, Cause.UNPROVEN),
     ("pytest ran without tests", Exit(code=0), Evidence(interpreters=("p|3|x",)), Symptoms(), TESTS, Cause.UNPROVEN),
     ("all skipped", Exit(code=0), Evidence(counts=Counts(skipped=5)), Symptoms(), TESTS, Cause.UNPROVEN),
@@ -253,6 +256,7 @@ symptoms = st.builds(
     ignored_failure=words,
     clean_linter=words,
     unclean_linter=words,
+    ran_nothing=st.booleans(),
 )
 exits = st.builds(
     Exit,
@@ -260,8 +264,8 @@ exits = st.builds(
     signal=st.sampled_from([None, 9, 11]),
     timed_out=st.booleans(),
     cancelled=st.sampled_from([None, 2]),
-    ran_nothing=st.booleans(),
     not_started=words,
+    output_error=words,
 )
 evidences = st.builds(
     Evidence,
@@ -282,5 +286,7 @@ def test_passed_needs_everything(exit: Exit, evidence: Evidence, symptoms: Sympt
         assert exit.code == 0
         assert not exit.timed_out
         assert exit.cancelled is None
+        assert not symptoms.ran_nothing
+        assert not exit.output_error or kind is EvidenceKind.EXIT
         assert not (evidence.failures or evidence.cut_off or evidence.contradictions or evidence.bad_closing)
         assert kind is not EvidenceKind.TESTS or evidence.counts.executed

@@ -18,7 +18,6 @@ from pytest_orxaq.core.escaping import (
     markdown_inline,
     markdown_text,
     plain,
-    surrogates_replaced,
     terminal,
     visible,
     workflow_data,
@@ -219,11 +218,6 @@ def test_colours_become_spans_and_nothing_else(text: str) -> None:
 def test_colours_in_html(text: str, shown: str) -> None:
     """Colours and emphasis have classes; palettes and backgrounds are left out."""
     assert ansi_to_html(text) == shown
-
-
-def test_surrogates_alone_are_replaced() -> None:
-    """For data only what cannot be encoded is changed."""
-    assert surrogates_replaced("\x00\x1b\udcff\u202e") == "\x00\x1b\\udcff\u202e"
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,38 @@ def test_mappings_and_sets() -> None:
     assert records.from_data(JUnitFile, records.to_data(file)) == file
 
 
+def test_json_is_the_record() -> None:
+    """Every field is there by its name, enumerations by value; what only we need is left out."""
+    made = records.of_run(RECORD)
+    assert made["schema"] == records.SCHEMA
+    assert made["verdict"] == "passed"
+    text = json.dumps(made, allow_nan=False)
+    assert '"make"' in text
+    assert '"marks"' not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "made"),
+    [
+        (float("inf"), None),
+        (1.5, 1.5),
+        ({"a\udc80": (1, True, None)}, {"a\\udc80": [1, True, None]}),
+        (frozenset({"b", "a"}), ["a", "b"]),
+        (["x"], ["x"]),
+        (Strength.WITNESS, 3),
+    ],
+)
+def test_values_as_data(value: object, made: object) -> None:
+    """What JSON cannot say is said in another way."""
+    assert records.to_data(value) == made
+
+
+def test_what_has_no_data_form_is_a_bug() -> None:
+    """A value of an unknown type is refused by name."""
+    with pytest.raises(TypeError, match="no data form for object"):
+        records.to_data(object())
+
+
 def test_later_versions_keys_are_passed_over() -> None:
     """A key that this version does not know is no error."""
     assert records.from_data(Stall, {"cpu": 1, "memory": 0.5, "io": 0.0, "gpu": 1.0}) == Stall(

@@ -32,7 +32,6 @@ from pytest_orxaq.model import (
     Strength,
     Verdict,
 )
-from pytest_orxaq.report import data
 from pytest_orxaq.report.assemble import assemble
 from pytest_orxaq.report.html import render as page_of
 from pytest_orxaq.report.markdown import render as markdown_of
@@ -576,39 +575,7 @@ def test_a_broken_sheet_costs_no_report(tmp_path: Path) -> None:
     assert str(tmp_path / "mine") in written.notes[0]
 
 
-# ---------------------------------------------------------------- data and terminal
-
-
-def test_json_is_the_record() -> None:
-    """Every field is there by its name, enumerations by value; what only we need is left out."""
-    made = data.of_run(records.failing_run())
-    assert made["schema"] == data.SCHEMA
-    assert made["verdict"] == "failed"
-    text = json.dumps(made, allow_nan=False)
-    assert '"tests failed"' in text
-    assert '"marks"' not in text
-
-
-@pytest.mark.parametrize(
-    ("value", "made"),
-    [
-        (float("inf"), None),
-        (1.5, 1.5),
-        ({"a\udc80": (1, True, None)}, {"a\\udc80": [1, True, None]}),
-        (frozenset({"b", "a"}), ["a", "b"]),
-        (["x"], ["x"]),
-        (Strength.WITNESS, 3),
-    ],
-)
-def test_values_as_data(value: object, made: object) -> None:
-    """What JSON cannot say is said in another way."""
-    assert data.to_data(value) == made
-
-
-def test_what_has_no_data_form_is_a_bug() -> None:
-    """A value of an unknown type is refused by name."""
-    with pytest.raises(TypeError, match="no data form for object"):
-        data.to_data(object())
+# ---------------------------------------------------------------- terminal
 
 
 def test_the_closing_words_are_narrow_and_coloured_on_demand() -> None:
@@ -624,10 +591,19 @@ def test_the_closing_words_are_narrow_and_coloured_on_demand() -> None:
 
 def test_the_closing_words_of_a_pass_are_few() -> None:
     """When all is well there is nothing to do, and nothing about it is said."""
-    said = summary(records.passing_run(), width=80, colour=False)
+    said = summary(replace(records.passing_run(), notes=()), width=80, colour=False)
     assert "What to do" not in said
     assert "the same content passed before" in said
     assert len(said.splitlines()) <= 5
+
+
+def test_the_closing_words_tell_what_to_know() -> None:
+    """Notes, such as where state went or why there is no report, are told, five of them in full."""
+    run = replace(records.passing_run(), notes=tuple(f"fact \x1b[31m{number}" for number in range(7)))
+    said = summary(run, width=80, colour=False)
+    assert "\nnote: fact 0\n" in said
+    assert said.count("note: ") == 5
+    assert said.endswith("… and 2 notes more\n")
 
 
 def test_more_failures_than_fit_on_a_screen() -> None:

@@ -4,6 +4,7 @@ import os
 import py_compile
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -399,6 +400,36 @@ def test_stranger_with_the_pipe_is_not_waited_for(tmp_path: Path) -> None:
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_what_is_left_in_the_pipe_is_kept(tmp_path: Path) -> None:
+    """Output that is in the pipe when the last word of the supervisor comes is read, as far as it goes."""
+    attempt = object.__new__(process._Attempt)
+    attempt.output, writer = os.pipe()
+    os.set_blocking(attempt.output, False)
+    os.write(writer, b"the end")
+    capture = process._Capture(tmp_path / "output", head=100, tail=100, watch=None)
+    attempt.drain(capture)
+    capture.close()
+    os.close(attempt.output)
+    os.close(writer)
+    assert (tmp_path / "output").read_bytes() == b"the end"
+
+
+def test_silent_stranger_with_the_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that somebody outside the command's tree holds without a word is read to what is in it, and no further."""
+    give = (
+        "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); socket.send_fds(s, [b'!'], [1])"
+    )
+    place = str(tmp_path / "hand-over")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(place)
+        listener.listen()
+        exit = run(*python(give, place), folder=tmp_path)  # the pipe's end now waits in the socket, held by nobody else
+        with listener.accept()[0] as connection:
+            (pipe,) = socket.recv_fds(connection, 1, 1)[1]
+    os.close(pipe)
+    assert exit.code == 0
 
 
 # ---------------------------------------------------------------- while it runs

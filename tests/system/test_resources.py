@@ -150,3 +150,11 @@ def test_own_memory_is_exact() -> None:
     """A process whose exact memory is hidden from us counts with its rough one."""
     assert resources._either(None, 5) == 5
     assert resources._either(3, 5) == 3
+
+
+def test_name_of_a_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A boot is named as the kernel names it, else by host and kernel, and never without a name."""
+    monkeypatch.setattr(resources, "PROC", tmp_path)
+    assert resources.boot_id() == f"{os.uname().nodename} {os.uname().release}"
+    kernel(tmp_path, sys__kernel__random__boot_id="0b5c-11\n")
+    assert resources.boot_id() == "0b5c-11"

@@ -112,6 +112,7 @@ def start_gate(name: str, mark: str, folder: Path) -> subprocess.Popen[bytes]:
         "import os, sys\n"
         "from pathlib import Path\n"
         "from pytest_orxaq.system import process\n"
+        f"process._supervisor = lambda: {process._supervisor()!r}\n"
         "*command, folder = sys.stdin.read().split('\\0')\n"
         "process.run(tuple(command), directory=Path(folder), environment=dict(os.environ),\n"
         "            output=Path(folder, 'output'), timeout=None)\n"
@@ -134,6 +135,7 @@ def test_fork_of_the_gate_holds_the_lifeline(mark: str, tmp_path: Path) -> None:
         "import os, sys, time\n"
         "from pathlib import Path\n"
         "from pytest_orxaq.system import process\n"
+        f"process._supervisor = lambda: {process._supervisor()!r}\n"
         "def watch(chunk):\n"
         "    if not os.fork():\n"
         "        time.sleep(20)\n"
@@ -271,31 +273,29 @@ def test_gate_within_gate(mark: str, tmp_path: Path) -> None:
     assert alive(mark) == []
 
 
-def cripple(folder: Path, monkeypatch: pytest.MonkeyPatch, *changes: tuple[str, str]) -> None:
+def cripple(monkeypatch: pytest.MonkeyPatch, *changes: str) -> None:
     """Have the runner use a supervisor that sees less of the kernel than there is."""
-    source = Path(supervisor.__file__).read_text()
-    for old, new in changes:
-        assert source.count(old) == 1
-        source = source.replace(old, new)
-    script = folder / "supervisor.py"
-    script.write_text(source)
-    monkeypatch.setattr(process, "_supervisor", lambda: [sys.executable, "-I", "-S", str(script)])
+    folder = str(Path(supervisor.__file__).parent)
+    begin = f"import os, sys, time; sys.path.insert(0, {folder!r}); import supervisor"
+    script = "\n".join([begin, *changes, "supervisor.main()"])
+    interpreter = process._supervisor()[:-1]
+    monkeypatch.setattr(process, "_supervisor", lambda: [*interpreter, "-c", script])
 
 
-NO_GROUP = ("    above = _own_group()\n", '    above = ""\n')
-NO_CHILDREN_FILES = ("HAS_CHILDREN_FILES = ", "HAS_CHILDREN_FILES = False and ")
-NO_WAITID = ('hasattr(os, "waitid")', "False")
-NO_ADOPTION = ('sys.platform == "linux" and ctypes', "False and ctypes")
-BROKEN = (
-    "            self.wait(min(left, GATE_CHECK), lifeline=True)",
-    "            raise RuntimeError('out of order')",
-)
+NO_GROUP = "supervisor._own_group = lambda: ''"
+FORBIDDEN_GROUP = "supervisor._own_group = lambda: '/proc/none'"
+NO_CHILDREN_FILES = "supervisor.HAS_CHILDREN_FILES = False"
+NO_WAITID = "del os.waitid"
+NO_ADOPTION = "sys.platform = 'elsewhere'"
+NO_KILLING = "os.kill = os.killpg = lambda *_: None; supervisor.SWEEP = 0.1"
+BROKEN = "def wait(*_, **__): raise RuntimeError('out of order')\nsupervisor.Supervision.wait = wait"
+BROKEN_CHILD = "def become(*_): raise MemoryError\nsupervisor._become = become"
 
 
 @pytest.mark.parametrize("name", ["exit_0", "no_environment", "re_fork", "tight_re_fork", "stubborn"])
 def test_without_control_group(name: str, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no control group may be made, the sweep alone ends everybody."""
-    cripple(tmp_path, monkeypatch, NO_GROUP)
+    cripple(monkeypatch, NO_GROUP)
     exit = run(name, mark, tmp_path, timeout=1.0)
     assert exit.survivors == ()
     assert alive(mark) == []
@@ -303,7 +303,7 @@ def test_without_control_group(name: str, mark: str, tmp_path: Path, monkeypatch
 
 def test_supervisor_killed_without_control_group(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mark alone leads to everybody, too."""
-    cripple(tmp_path, monkeypatch, NO_GROUP)
+    cripple(monkeypatch, NO_GROUP)
     exit = run("kills_supervisor", mark, tmp_path)
     assert exit.signal == signal.SIGKILL
     assert exit.survivors == ()
@@ -312,7 +312,7 @@ def test_supervisor_killed_without_control_group(mark: str, tmp_path: Path, monk
 
 def test_unkillable_are_listed(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is alive after everything we could do is named."""
-    cripple(tmp_path, monkeypatch, NO_GROUP)
+    cripple(monkeypatch, NO_GROUP)
     monkeypatch.setattr(supervisor, "SWEEP", 0.1)
     monkeypatch.setattr(process, "_kill", lambda _pids: None)
     exit = run("kills_supervisor", mark, tmp_path)
@@ -320,10 +320,26 @@ def test_unkillable_are_listed(mark: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert all(mark in each.command and each.age >= 0 for each in exit.survivors)
 
 
+def test_unkillable_are_listed_by_the_supervisor(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor itself names what it could not stop, and does not stay with it."""
+    cripple(monkeypatch, NO_GROUP, NO_KILLING)
+    exit = run("in_group", mark, tmp_path, timeout=1.0)
+    assert exit.timed_out
+    assert {each.pid for each in exit.survivors} == set(alive(mark)) != set()
+
+
+def test_a_forbidden_control_group_is_none(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel refuses a control group, the run goes on without, also for a command that cannot be started."""
+    cripple(monkeypatch, FORBIDDEN_GROUP)
+    assert run("exit_0", mark, tmp_path).code == 0
+    exit = process.run(("/no/such",), directory=tmp_path, environment={}, output=tmp_path / "output", timeout=HANG)
+    assert exit.not_started == "/no/such: No such file or directory"
+
+
 @pytest.mark.parametrize("name", ["exit_0", "double_fork", "tight_re_fork"])
 def test_without_children_files(name: str, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the kernel lists no children either, all processes are looked through, and still nobody is left."""
-    cripple(tmp_path, monkeypatch, NO_GROUP, NO_CHILDREN_FILES)
+    cripple(monkeypatch, NO_GROUP, NO_CHILDREN_FILES)
     exit = run(name, mark, tmp_path, timeout=1.0)
     assert exit.survivors == ()
     assert alive(mark) == []
@@ -332,7 +348,7 @@ def test_without_children_files(name: str, mark: str, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("name", ["in_group", "stubborn", "stopped", "silent"])
 def test_without_adoption(name: str, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where orphans cannot be adopted, the process group is what is stopped."""
-    cripple(tmp_path, monkeypatch, NO_GROUP, NO_ADOPTION, NO_WAITID)
+    cripple(monkeypatch, NO_GROUP, NO_ADOPTION, NO_WAITID)
     exit = run(name, mark, tmp_path, timeout=1.0)
     assert exit.timed_out is (name != "silent")
     assert alive(mark) == []
@@ -341,8 +357,14 @@ def test_without_adoption(name: str, mark: str, tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("name", ["in_group", "double_fork"])
 def test_broken_supervisor(name: str, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A supervisor that fails takes everything with it, is quoted, and nothing looks as if it had passed."""
-    cripple(tmp_path, monkeypatch, BROKEN)
+    cripple(monkeypatch, BROKEN)
     exit = run(name, mark, tmp_path)
     assert (exit.code, exit.signal) == (None, signal.SIGKILL)
     assert b"RuntimeError('out of order')" in (tmp_path / "output").read_bytes()
     assert alive(mark) == []
+
+
+def test_broken_child_of_the_supervisor(mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that fails on its way to the command ends at once, and not as a success."""
+    cripple(monkeypatch, BROKEN_CHILD)
+    assert run("exit_0", mark, tmp_path).code == 127
