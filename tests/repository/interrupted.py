@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_orxaq.core.locknames import pid_file_of
-from pytest_orxaq.model import Judgement, Lock, LockKind, LockState, Proof, Signals
+from pytest_orxaq.model import Judgement, Lock, LockKind, LockState, Proof, Recovery, Signals
 from pytest_orxaq.repository.quarantine import release, repair, restore
 from pytest_orxaq.system import exchange
 
@@ -40,6 +40,19 @@ def kill_before(number: int) -> None:
             left -= 1
             if left < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def at(event: str, path: Path, deed: Callable[[], object]) -> None:
+    """Have something done in this process right before a file is touched, once."""
+    waiting = True
+
+    def hook(now: str, arguments: tuple[object, ...]) -> None:
+        nonlocal waiting
+        if waiting and now == event and os.fspath(arguments[0]) == str(path):  # type: ignore[call-overload]
+            waiting = False
+            deed()
 
     sys.addaudithook(hook)
 
@@ -85,11 +98,11 @@ class Scene:
             place.write_bytes(STALE)
         self.note.write_bytes(NOTE)
 
-    def release(self) -> None:
+    def release(self) -> Recovery:
         """Release the lock."""
         pinned = os.open(self.path, os.O_RDONLY)
         signals = Signals(lock=self.lock, snapshot=None)
-        release(
+        return release(
             *(self.lock, signals, DEAD),
             pinned=pinned,
             quarantine=self.quarantine,
@@ -102,6 +115,15 @@ class Scene:
         if self.replace:
             self.spare.replace(self.path)
         return not self.refuse
+
+    def see_the_note_go_first(self) -> None:
+        """When the name of the lock is freed, git's note of its holder must be gone."""
+        assert not self.note.exists()
+
+    def take(self) -> None:
+        """Be somebody who takes the name at the very last moment."""
+        self.path.rmdir()
+        self.path.write_bytes(b"alive")
 
     def restore(self) -> None:
         """Put the lock back."""
@@ -164,7 +186,15 @@ def main(scenario: str, folder: Path, quarantine: Path) -> None:
     scene.refuse = scenario.endswith("refused")
     if scenario == "unsupported":
         exchange._exchange = lambda *_: errno.EINVAL
-    if scenario == "restore":
+    if scenario == "move":
+        at("os.rename", scene.path, scene.see_the_note_go_first)
+    if scenario == "late":
+        at("os.rmdir", scene.path, scene.take)
+        scene.set()
+        assert scene.release().released
+        assert len(scene.kept()) == 1
+        assert scene.path.read_bytes() == b"alive"
+    elif scenario == "restore":
         assert sweep(scene, scene.release, scene.restore) == {True, False}
     elif scenario == "repair":
         assert sweep(scene, lambda: None, scene.release, through=False) == {True, False}

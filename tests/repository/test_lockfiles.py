@@ -159,6 +159,9 @@ def test_submodules(top: Path, tmp_path: Path) -> None:
         *(top / "out" / ".gitmodules.lock", top / ".git" / "config.lock"),
     )
     assert found_in(top) == made
+    git(top, "rm", "--quiet", "--cached", "--force", ".gitmodules", "out")
+    (top / ".gitmodules").unlink()
+    assert found_in(top) == made
 
 
 def test_submodules_of_a_linked_work_tree(top: Path, tmp_path: Path) -> None:

@@ -162,9 +162,10 @@ def test_a_killed_add_is_released(top: Path, quarantine: Path) -> None:
     git(top, "add", "0.txt")
 
 
-def test_what_is_kept_with_it(top: Path, quarantine: Path) -> None:
-    """The evidence, the judgement and the steps are kept with the lock, for nobody else to read."""
-    umask = os.umask(0)
+@pytest.mark.parametrize("mask", [0o000, 0o277])
+def test_what_is_kept_with_it(top: Path, quarantine: Path, mask: int) -> None:
+    """The evidence, the judgement and the steps are kept with the lock, for us alone, whatever the umask."""
+    umask = os.umask(mask)
     try:
         recovery = released(stale(top), quarantine, now=1_790_000_000.25)
     finally:
@@ -315,6 +316,7 @@ def test_another_lock_in_its_place(top: Path, quarantine: Path, name: str, new: 
     """A lock that took the place between the judgement and the release is given back at once."""
     lock = stale(top, name)
     place = Path(lock.path)
+    inodes: list[int] = []
 
     def replace() -> bool:
         place.unlink()
@@ -324,14 +326,13 @@ def test_another_lock_in_its_place(top: Path, quarantine: Path, name: str, new: 
             place.mkdir()
         else:
             place.symlink_to("alive")
+        inodes.append(place.lstat().st_ino)
         return True
 
     recovery = released(lock, quarantine, replace)
     assert not recovery.released
     assert recovery.why_not == "Another lock has taken its place."
-    assert (
-        place.is_symlink() if new == "link" else place.is_dir() if new == "folder" else place.read_bytes() == b"alive"
-    )
+    assert [place.lstat().st_ino] == inodes
     assert not strays(top)
     assert not list(quarantine.iterdir())
 
@@ -765,6 +766,13 @@ def test_a_record_that_is_damaged(top: Path, quarantine: Path) -> None:
 # ---------------------------------------------------------------- repaired
 
 
+def play(scenario: str, top: Path, quarantine: Path) -> None:
+    """Play a scenario in a process of its own."""
+    command = [sys.executable, str(Path(__file__).with_name("interrupted.py")), scenario, str(top), str(quarantine)]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=2 * BOUND, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -775,10 +783,12 @@ def test_a_record_that_is_damaged(top: Path, quarantine: Path) -> None:
 @pytest.mark.parametrize("place", ["quarantine", "elsewhere"])
 def test_a_kill_at_any_moment(top: Path, scenario: str, place: str, request: pytest.FixtureRequest) -> None:
     """Killed before any of its deeds, a release ends with the lock in its place or kept: never lost, never two."""
-    script = Path(__file__).with_name("interrupted.py")
-    command = [sys.executable, str(script), scenario, str(top), str(request.getfixturevalue(place))]
-    done = subprocess.run(command, check=False, capture_output=True, timeout=2 * BOUND, text=True)
-    assert done.returncode == 0, done.stderr
+    play(scenario, top, request.getfixturevalue(place))
+
+
+def test_a_name_taken_between_the_last_look_and_its_release(top: Path, quarantine: Path) -> None:
+    """Freeing the name can remove nothing but our folder."""
+    play("late", top, quarantine)
 
 
 def test_nothing_to_repair(top: Path, quarantine: Path, tmp_path: Path) -> None:
