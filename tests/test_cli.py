@@ -18,9 +18,9 @@ from click.shell_completion import ShellComplete
 
 from pytest_orxaq import cli
 from pytest_orxaq.__main__ import main
-from pytest_orxaq.cli import console, options
+from pytest_orxaq.cli import console, options, runs
 from pytest_orxaq.errors import MachineError, RepositoryError
-from pytest_orxaq.model import Checkpoint, EvidenceKind, ExitCode
+from pytest_orxaq.model import Checkpoint, EvidenceKind, ExitCode, GitState, RunRecord, Verdict
 from pytest_orxaq.system.process import Progress
 from pytest_orxaq.version import __version__
 
@@ -132,6 +132,15 @@ def test_the_past_as_text_and_data(project: Callable[..., Any]) -> None:
     assert listed["id"] == failed["id"]
     assert "✗ Failed: lint: the command exited 2." in here.orxaq("runs", "show").out
     assert "decided by: make: *** [" in here.orxaq("runs", "explain").out
+
+
+@pytest.mark.parametrize(("finished", "took"), [(103.25, "3.2 s"), (40.0, "?"), (None, "?")])
+def test_how_long_a_run_took(finished: float | None, took: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that was cut off, or during which the clock was set back, took nobody knows how long."""
+    git = GitState(top="/x")
+    record = RunRecord(id="r", version="1", started_at=100.0, finished_at=finished, git=git, verdict=Verdict.PASSED)
+    runs._list((record,), "text")
+    assert capsys.readouterr().out.rstrip().endswith(f"passed         {took:>9}")
 
 
 def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """A repository taken through the gate, end to end."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,30 @@ def one(test: str) -> dict[str, str]:
         **GOOD,
         "test_it.py": f"import os, signal, ctypes, time\ndef test_before(): pass\ndef test_it():\n    {test}\n",
     }
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a gate that is killed in the end, should it still run."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(top: Path, *arguments: str) -> "subprocess.Popen[str]":
+            command = [sys.executable, "-m", "pytest_orxaq", "gate", "test", "--format", "json", *arguments]
+            gate = subprocess.Popen(command, cwd=top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stack.enter_context(gate)
+            stack.callback(gate.kill)
+            return gate
+
+        yield begin
+
+
+def read_until(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read what a gate says, up to the line with these words."""
+    assert process.stderr is not None
+    assert any(words in line for line in process.stderr)
 
 
 def test_a_pass(project: Callable[..., Any]) -> None:
@@ -340,15 +365,14 @@ def test_two_gates_share(project: Callable[..., Any]) -> None:
     assert record["outcomes"][0]["stored"], "the test would wait for ever if it ran again"
 
 
-def test_two_gates_share_a_failure(project: Callable[..., Any]) -> None:
+def test_two_gates_share_a_failure(project: Callable[..., Any], start: Start) -> None:
     """What the gate that was waited for found out holds for the same content, failures too; it is said whose it is."""
     here = project(one("print('here'); open('../go').read(); open('../ran', 'a').write('x'); assert 0"))
     here.write({"Makefile": BOTH.replace("-q -p", "-q -s -p")})
     os.mkfifo(here.top.parent / "go")
-    command = [sys.executable, "-m", "pytest_orxaq", "gate", "test", "--format", "json"]
-    first = subprocess.Popen(command, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    first = start(here.top)
     read_until(first, "here")
-    second = subprocess.Popen(command, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    second = start(here.top)
     read_until(second, "waiting")
     (here.top.parent / "go").write_text("go")
     records = [json.loads(each.communicate(timeout=60)[0]) for each in (first, second)]
@@ -358,24 +382,17 @@ def test_two_gates_share_a_failure(project: Callable[..., Any]) -> None:
     assert f"the result was taken over from run {records[0]['id']}" in here.orxaq("runs", "explain").out
 
 
-def read_until(process: "subprocess.Popen[str]", words: str) -> None:
-    """Read what a gate says, up to the line with these words."""
-    assert process.stderr is not None
-    assert any(words in line for line in process.stderr)
-
-
 @pytest.mark.parametrize("options", [(), ("--fresh",)])
-def test_a_waiting_gate_judges_what_it_finds(project: Callable[..., Any], options: tuple[str, ...]) -> None:
+def test_a_waiting_gate_judges_what_it_finds(
+    project: Callable[..., Any], start: Start, options: tuple[str, ...]
+) -> None:
     """What was waited for is no answer where the content has changed meanwhile, or a fresh look was asked for."""
     here = project(one("print('here'); open('../go').read(); assert 0"))
     here.write({"Makefile": BOTH.replace("-q -p", "-q -s -p")})
     os.mkfifo(here.top.parent / "go")
-    command = [sys.executable, "-m", "pytest_orxaq", "gate", "test", "--format", "json"]
-    first = subprocess.Popen(command, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    first = start(here.top)
     read_until(first, "here")
-    second = subprocess.Popen(
-        [*command, *options], cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    second = start(here.top, *options)
     read_until(second, "waiting")
     here.write({"test_it.py": PASSING})
     (here.top.parent / "go").write_text("go")
@@ -426,11 +443,10 @@ def test_no_time_left(project: Callable[..., Any]) -> None:
     assert not (here.top / "began").exists()
 
 
-def test_cancelled_while_it_waits_to_try_again(project: Callable[..., Any]) -> None:
+def test_cancelled_while_it_waits_to_try_again(project: Callable[..., Any], start: Start) -> None:
     """A signal ends the wait between two attempts at once."""
     here = project({**HICCUP, "orxaq.toml": 'first-delay = "20m"\nlongest-delay = "20m"\n'})
-    command = [sys.executable, "-m", "pytest_orxaq", "gate", "test", "--format", "json"]
-    gate = subprocess.Popen(command, cwd=here.top, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    gate = start(here.top)
     read_until(gate, "again in")
     gate.send_signal(signal.SIGTERM)
     out, _ = gate.communicate(timeout=60)

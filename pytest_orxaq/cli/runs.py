@@ -81,7 +81,8 @@ def _list(runs: tuple[RunRecord, ...], form: str) -> None:
     for record in runs:
         verdict = record.verdict.value if record.verdict else "cut off"
         began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_at))
-        took = f"{record.finished_at - record.started_at:.1f} s" if record.finished_at else "?"
+        seconds = (record.finished_at or 0.0) - record.started_at
+        took = f"{seconds:.1f} s" if seconds >= 0 else "?"  # cut off, or the clock was set back meanwhile
         parts = ", ".join(f"{outcome.checkpoint.name} {outcome.verdict.value}" for outcome in record.outcomes)
         click.echo(f"{record.id}  {began}  {verdict:<14} {took:>9}  {parts}")
     if not runs:
