@@ -534,7 +534,7 @@ def soak(state: Soak, seconds: float, writers: int) -> None:
     while any(locks(state.repo.common)) and time.monotonic() < until:
         recoverer.once()
         time.sleep(0.2)
-        if not state.released and len(state.recoveries) > 20:  # it never releases anything
+        if not state.released and len(state.recoveries) > 10:  # it never releases anything
             break
     observer.over.set()
     observer.join()
