@@ -32,10 +32,18 @@ def quiet(command: list[str], cwd: Path) -> int:
     return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, timeout=300, check=False).returncode
 
 
-def peers() -> dict[str, list[str]]:
-    """The peers that could be installed, with the command for one no-op check."""
+def install_ours() -> str:
+    """The gate as users have it: from a wheel, as byte code. A checkout may be compiled anew at every start."""
     if not (PEERS / "bin" / "python").exists():
         quiet([sys.executable, "-m", "venv", str(PEERS)], ROOT)
+    pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "-q"]
+    if quiet([*pip, str(ROOT)], ROOT) or quiet([*pip, "--force-reinstall", "--no-deps", str(ROOT)], ROOT):
+        raise SystemExit("pytest-orxaq cannot be installed from its wheel")
+    return str(PEERS / "bin" / "orxaq")
+
+
+def peers() -> dict[str, list[str]]:
+    """The peers that could be installed, with the command for one no-op check."""
     for name in ("pre-commit", "tox", "lefthook", "prek"):
         if not (PEERS / "bin" / name).exists():
             print(f"installing {name}", file=sys.stderr)
@@ -77,7 +85,7 @@ def measure(commands: dict[str, list[str]], cwd: Path, runs: int) -> dict[str, l
 def main() -> int:
     """Measure, print, write."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    orxaq = str(Path(sys.executable).parent / "orxaq")
+    orxaq = install_ours()
     commands = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "make noop": ["make", "noop"],
@@ -100,7 +108,8 @@ def main() -> int:
     text = "\n".join(lines)
     print(text)
     (ROOT / "benchmarks" / "results.md").write_text(
-        "# Results\n\nMade by `make bench`: one check that does nothing, wall time of whole processes, all in one run, in turn.\n"
+        "# Results\n\nMade by `make bench`: one check that does nothing, wall time of whole processes, all in one run,\n"
+        "in turn, each tool installed from its wheel.\n"
         f"{runs} rounds after one to warm up; {os.cpu_count()} processors, Python {sys.version.split()[0]}, "
         f"{time.strftime('%Y-%m-%d')}.\n\n{text}\n",
         encoding="utf-8",

@@ -18,6 +18,8 @@ from .core import environment, redaction, verdicts
 from .errors import OrxaqError, UsageError
 from .model import Attempt, Checkpoint, EvidenceKind, GitState, Outcome, RunRecord, Settings, StoredPass, Verdict
 from .repository import trees
+from .repository.grounds import Grounds, Terms
+from .repository.places import Places
 from .system import process, resources
 from .system import state as states
 from .system.journal import Journal, Severity, make_trace, read_traceparent
@@ -191,6 +193,12 @@ def _begin(
         journal=journal,
         trace=trace,
         audience=audience,
+        grounds=Grounds(
+            places=Places(own=repository.own, common=repository.common, top=repository.top),
+            state=state,
+            terms=Terms(policy=settings.lock_release, floor=settings.lock_min_age),
+            journal=journal,
+        ),
     )
     record = RunRecord(
         id=name,
@@ -395,7 +403,7 @@ def _with_context(run: _Run) -> RunRecord:
 
 def _report(run: _Run) -> Path | None:
     """Where the report was written, or None with a note in the record."""
-    from .report import render  # noqa: PLC0415 - jinja2 and junitparser cost a stored pass half its time
+    from .report import render  # noqa: PLC0415 - jinja2 costs a stored pass half its time
 
     folder = run.request.report_dir or run.bench.top / REPORTS
     try:

@@ -35,6 +35,14 @@ class Checkpoint:
     key_environment: tuple[str, ...] = ()  # names whose values are part of the pass key
 
 
+class ReleasePolicy(StrEnum):
+    """Which dead locks may be taken out of git's way."""
+
+    PROOF = "proof"
+    ELIMINATION = "elimination"  # those with a proof, and by elimination too
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The configuration in force, and where it came from."""
@@ -47,6 +55,8 @@ class Settings:
     longest_delay: float = 30.0
     origin: str = "defaults"  # the file that was read
     templates: str = ""  # a folder, relative to the top, with report templates of the user's own
+    lock_release: ReleasePolicy = ReleasePolicy.ELIMINATION  # which stale git locks may be taken away
+    lock_min_age: float = 300.0  # unchanged for so long, before a lock may be dead by elimination
 
 
 # ---------------------------------------------------------------- exit
@@ -207,6 +217,7 @@ class Session:
     collected: int | None = None
     passed: Mapping[str, float] = field(default_factory=dict)  # id → seconds
     others: tuple[TestResult, ...] = ()  # every test with another final outcome
+    again: tuple[TestResult, ...] = ()  # failures after which a plugin tried the test again; of one test, the last
     running: tuple[str, ...] = ()  # started, never finished
     missing: tuple[str, ...] = ()  # collected, no final outcome although the session closed
     repeated: tuple[str, ...] = ()  # more than one final outcome
@@ -280,7 +291,7 @@ class Evidence:
     strength: Strength = Strength.NONE
     counts: Counts = field(default_factory=Counts)  # as the strongest evidence has it
     failures: tuple[TestResult, ...] = ()  # failed, and not passed later
-    recovered: tuple[TestResult, ...] = ()  # failed, then passed in a later session of the same attempt
+    recovered: tuple[TestResult, ...] = ()  # failed, then passed when run again in the same attempt
     running: tuple[str, ...] = ()  # began and never ended
     contradictions: tuple[str, ...] = ()  # sentences; any of these fails
     findings: tuple[Finding, ...] = ()
@@ -519,14 +530,6 @@ class Judgement:
     unseen: tuple[str, ...] = ()  # what could not be seen, where that decided
 
 
-class ReleasePolicy(StrEnum):
-    """Which dead locks may be taken out of git's way."""
-
-    PROOF = "proof"
-    ELIMINATION = "elimination"  # those with a proof, and by elimination too
-    NEVER = "never"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
     """One lock that was dealt with."""
@@ -583,6 +586,7 @@ class Attempt:
     evidence: Evidence
     diagnosis: Diagnosis
     waited: float = 0.0  # before it, for back-off
+    recoveries: tuple[Recovery, ...] = ()  # git locks that were dealt with before it, or after it for the next one
     output_tail: str = ""  # the last lines of the output
 
 

@@ -6,7 +6,7 @@ that really ran the tests are known only afterwards, so they are noted in the pa
 
 import contextlib
 import json
-import platform
+import os
 import sys
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ def manifest_of(
         # What the configuration sets for the command wins over what it inherits.
         environment=tuple(sorted((dict(allowed) | dict(named) | dict(checkpoint.environment)).items())),
         tools=(*tools.fingerprints((checkpoint.command[0],), environment, top), ("orxaq", _own())),
-        platform=f"{platform.system()} {platform.machine()}",
+        platform=f"{(system := os.uname()).sysname} {system.machine}",
     )
 
 

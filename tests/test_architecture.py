@@ -20,7 +20,7 @@ FLOORS = (
     {"system"},
     {"repository"},
     {"faults"},
-    {"report", "history", "inquest", "passes", "audience"},
+    {"report", "history", "inquest", "passes", "audience", "clearing", "recovery"},
     {"attempts"},
     {"gate", "demonstration"},
     {"cli", "plugin"},

@@ -96,6 +96,34 @@ def test_rerun_of_what_failed_is_flaky(project: Callable[..., Any]) -> None:
     assert again.code == 1, "what was flaky is not stored as a pass"
 
 
+def test_a_test_that_a_plugin_ran_again_is_flaky(project: Callable[..., Any]) -> None:
+    """A test that failed, and passed when a plugin inside pytest ran it again, makes the checkpoint flaky and is named."""
+    conftest = """
+from _pytest.runner import runtestprotocol
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for attempt in range(2):
+        failed = False
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            if report.failed and attempt == 0:
+                failed, report.outcome = True, "rerun"
+            item.ihook.pytest_runtest_logreport(report=report)
+        if not failed:
+            break
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+"""
+    flaky = "tries = []\ndef test_second():\n    tries.append(1)\n    assert len(tries) == 2\n"
+    here = project(
+        {"Makefile": makefile("{python} -m pytest -q"), "test_it.py": flaky + PASSING, "conftest.py": conftest}
+    )
+    ran = here.gate("test")
+    assert (ran.record["verdict"], ran.code) == ("flaky", 0), ran.err
+    recovered = ran.outcomes["test"]["attempts"][-1]["evidence"]["recovered"]
+    assert [test["id"] for test in recovered] == ["test_it.py::test_second"]
+    assert here.gate("test", "--fail-on-flaky").code == 1, "what was flaky is not stored as a pass"
+
+
 LINTS = {
     # Makefile, other files, cause
     "a folder of that name": ("lint:\n\truff check .\n", {"lint/x": ""}, "unproven"),

@@ -457,6 +457,32 @@ def test_only_the_last_of_several_tries_counts(project: Project) -> None:
     session = project.session()
     assert testimony.clean(session)
     assert session.collected == 2
+    assert session.again == (), "what passed and is run again has not failed"
+
+
+@pytest.mark.parametrize("word", ["rerun", "retried"])
+def test_a_failure_that_a_plugin_tries_again_is_kept(project: Project, word: str) -> None:
+    """A test that fails and passes when a plugin runs it again is no clean pass: its failure is told in full."""
+    flaky = "tries = []\ndef test_it():\n    tries.append(1)\n    assert len(tries) == 2, 'the first try'\n"
+    conftest = RERUNNING.replace('"rerun"', repr(word))
+    project.write({"test_a.py": flaky + "def test_other(): pass\n", "conftest.py": conftest})
+    assert project.run() == 0
+    session = project.session()
+    standing, recovered = testimony.recovered([session])
+    assert standing == ()
+    assert [result.id for result in recovered] == ["test_a.py::test_it"]
+    assert recovered[0].failures[0].exception == "AssertionError"
+    assert "the first try" in recovered[0].failures[0].message
+    assert recovered[0].file == "test_a.py"
+
+
+def test_a_failure_that_fails_again_stands_once(project: Project) -> None:
+    """A test that fails at every try of a plugin has failed, and has recovered from nothing."""
+    project.write({"test_a.py": "def test_it(): assert False\n", "conftest.py": RERUNNING})
+    assert project.run() == 1
+    standing, recovered = testimony.recovered([project.session()])
+    assert [result.id for result in standing] == ["test_a.py::test_it"]
+    assert recovered == ()
 
 
 def test_a_rerun_that_never_ends_is_missing(project: Project) -> None:

@@ -10,6 +10,7 @@ The journal is one JSON array a line: ``[kind, ...]``::
     ["session", {...}]                      who writes; always first
     ["collected", 12]                       tests that are to run
     ["+", id]                               a test began
+    ["again", id, {...}]                    it failed, and a plugin tries it again
     ["-", id, outcome, seconds]             its one final outcome ...
     ["-", id, outcome, seconds, {...}]      ... with details, unless it passed
     ["collect", id, outcome, {...}]         a collector failed or was skipped
@@ -51,6 +52,7 @@ _NAMED = 50  # ids in the closing line
 _COPIED = 256  # MiB of a JUnit file
 _VOLATILE = {"PYTEST_CURRENT_TEST", "_", "SHLVL", "PWD", "OLDPWD"}
 _FINAL = ("passed", "failed", "skipped")
+_TRIED_AGAIN = ("rerun", "retried")  # what pytest-rerunfailures and pytest-retry make of a failure
 _ACTIVE = "_orxaq_witness_active"  # on sys: pytester forgets modules, and there may be two copies of this one
 _EXCEPTION_KEY = "orxaq.exception"
 _PARAMETERS_KEY = "orxaq.parameters"
@@ -312,7 +314,7 @@ class _Witness(_Annotator):
         self._safely(self._start, nodeid)
 
     def _start(self, id: str) -> None:
-        self._journal.write("+", _numbered(id, self._next_number(id)))
+        self._journal.write("+", self._numbered(id))
 
     @pytest.hookimpl(trylast=True)  # after plugins that still change the outcome
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -323,7 +325,9 @@ class _Witness(_Annotator):
         if report.outcome in _FINAL:
             reports.append(report)
         else:
-            del reports[:]  # "rerun" and its like: what led here will be tried again
+            del reports[:]  # what led here will be tried again
+            if report.outcome in _TRIED_AGAIN and report.longrepr:
+                self._journal.write("again", self._numbered(report.nodeid), _details([report]))
         if report.when == "???" and reports:
             self._conclude(report.nodeid)  # xdist's word for a crashed worker; no logfinish follows
 
@@ -343,6 +347,9 @@ class _Witness(_Annotator):
         seconds = round(sum(report.duration for report in reports if not _is_subtest(report)), 6)
         record = ["-", _numbered(id, number), outcome, seconds]
         self._journal.write(*record) if outcome == "passed" else self._journal.write(*record, _details(reports))
+
+    def _numbered(self, id: str) -> str:
+        return _numbered(id, self._next_number(id))
 
     def _next_number(self, id: str) -> int:
         """Which of several tests with the same id the next one is (--keep-duplicates); mostly 1."""
@@ -453,7 +460,7 @@ def _details(reports: list[Any]) -> dict[str, object]:
     """What people need to know of a test that did not pass."""
     path, line, _ = reports[-1].location
     details: dict[str, Any] = {"file": path, "line": line + 1 if isinstance(line, int) else None}
-    bad = [report for report in reports if report.outcome == "failed"]
+    bad = [report for report in reports if report.outcome == "failed" or report.outcome in _TRIED_AGAIN]
     if bad:
         details["failures"] = [_failure(report, "call" if report.when == "???" else report.when) for report in bad[:50]]
         details["parameters"] = json.loads(_property(bad[0], _PARAMETERS_KEY) or "[]")

@@ -2,8 +2,7 @@
 
 import contextlib
 import json
-import secrets
-import shutil
+import os
 import sys
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +38,7 @@ def opened(form: str, environ: Mapping[str, str]) -> Iterator[Audience]:
 
 def conclude(record: RunRecord, report: Path | None, form: str) -> None:
     """The closing words on stderr, and the machine's result on stdout if one was asked for."""
-    width = shutil.get_terminal_size().columns
+    width = _width(os.environ)
     words = terminal.summary(record, width=width, colour=sys.stderr.isatty())
     if report is not None:
         words += f"\nreport: {report}"
@@ -52,6 +51,16 @@ def conclude(record: RunRecord, report: Path | None, form: str) -> None:
 
 def _at_a_terminal(environ: Mapping[str, str]) -> bool:
     return sys.stderr.isatty() and not environ.get("CI") and environ.get("TERM", "dumb") != "dumb"
+
+
+def _width(environ: Mapping[str, str]) -> int:
+    """Columns of whoever reads stderr; shutil knows too, and brings three compressors along."""
+    if environ.get("COLUMNS", "").isdigit():
+        return max(20, int(environ["COLUMNS"]))
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):  # not a terminal, or none at all
+        return 80
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -101,6 +110,11 @@ class Plain:
         self._flush()
         self._say(f"{self._name}: {attempt.diagnosis.cause.value}: {attempt.diagnosis.why}; again in {delay:.1f} s")
 
+    def blocked(self, words: str) -> None:
+        """Say which lock is waited for."""
+        self._flush()
+        self._say(f"{self._name}: waiting for a git lock: {words}")
+
     def ended(self, outcome: Outcome) -> None:
         """Say how it ended."""
         self._flush()
@@ -131,7 +145,7 @@ class GitHub(Plain):
         again = f" (attempt {attempt})" if attempt > 1 else ""
         _write(self._stream, f"::group::{escaping.workflow_data(checkpoint.name + again)}\n")
         super().begun(checkpoint, attempt)
-        self._token = secrets.token_hex(16)
+        self._token = os.urandom(16).hex()
         _write(self._stream, f"::stop-commands::{self._token}\n")
 
     def retrying(self, attempt: Attempt, delay: float) -> None:
@@ -178,6 +192,10 @@ class Events:
         """``retrying``: the diagnosis and the wait."""
         _event(self._stream, "retrying", {"checkpoint": self._name, "delay": delay, "diagnosis": attempt.diagnosis})
 
+    def blocked(self, words: str) -> None:
+        """``blocked``: which git lock is waited for, in words."""
+        _event(self._stream, "blocked", {"checkpoint": self._name, "words": words})
+
     def ended(self, outcome: Outcome) -> None:
         """``ended``: the whole outcome."""
         _event(self._stream, "ended", outcome)
@@ -213,6 +231,11 @@ class Both:
         """Told to both."""
         for each in self._all:
             each.retrying(attempt, delay)
+
+    def blocked(self, words: str) -> None:
+        """Told to both."""
+        for each in self._all:
+            each.blocked(words)
 
     def ended(self, outcome: Outcome) -> None:
         """Told to both."""

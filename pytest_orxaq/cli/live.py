@@ -68,6 +68,10 @@ class Live:
         found = attempt.diagnosis
         self._print(f"↻ {self._head}: {found.cause.value}: {found.why}; again in {delay:.1f} s", "yellow")
 
+    def blocked(self, words: str) -> None:
+        """Leave a line about the lock that is waited for."""
+        self._print(f"⧖ {self._head}: waiting for a git lock: {words}", "yellow")
+
     def ended(self, outcome: Outcome) -> None:
         """Leave a line about the checkpoint."""
         mark, colour = _MARKS.get(outcome.verdict, ("✘", "red"))

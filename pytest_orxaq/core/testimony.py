@@ -49,7 +49,7 @@ def clean(session: Session) -> bool:
 
 
 def recovered(sessions: Iterable[Session]) -> tuple[tuple[TestResult, ...], tuple[TestResult, ...]]:
-    """Bad results that stand, and those that a later rerun of the same thing passed."""
+    """Bad results that stand, and those that passed when run again: by a plugin, or in a later session."""
     top = [session for session in sessions if not session.nested]
     standing: list[TestResult] = []
     passed_later: list[TestResult] = []
@@ -59,6 +59,7 @@ def recovered(sessions: Iterable[Session]) -> tuple[tuple[TestResult, ...], tupl
             if result.outcome.bad:
                 again = any(result.id in later.passed and result.id not in later.repeated for later in reruns)
                 (passed_later if again else standing).append(result)
+        passed_later += [result for result in session.again if result.id in session.passed]
     return tuple(standing), tuple(passed_later)
 
 
@@ -139,6 +140,7 @@ class _Reading:
     started: dict[str, None] = field(default_factory=dict)  # in order
     passed: dict[str, float] = field(default_factory=dict)
     others: dict[str, TestResult] = field(default_factory=dict)
+    again: dict[str, TestResult] = field(default_factory=dict)
     repeated: dict[str, None] = field(default_factory=dict)
     internal_errors: list[str] = field(default_factory=list)
 
@@ -189,6 +191,10 @@ class _Reading:
             self.repeated[id] = None
         else:
             self.passed[id] = seconds
+
+    def try_again(self, rest: list[object]) -> None:
+        id = _text(rest[0])
+        self.again[id] = _result(id, TestOutcome.FAILED, 0.0, _mapping(rest[1]))
 
     def end_collector(self, rest: list[object]) -> None:
         self.collectors += 1
@@ -258,6 +264,7 @@ class _Reading:
             collected=None if self.collected is None else self.collected + self.collectors,
             passed=self.passed,
             others=tuple(self.others.values()),
+            again=tuple(self.again.values()),
             running=tuple(self.started),  # in a closed session (it was interrupted) these are among the missing
             missing=missing,
             repeated=tuple(self.repeated),
@@ -273,6 +280,7 @@ _KINDS: Mapping[str, Callable[[_Reading, list[object]], None]] = {
     "collected": _Reading.collect,
     "+": _Reading.start,
     "-": _Reading.end,
+    "again": _Reading.try_again,
     "collect": _Reading.end_collector,
     "internal": _Reading.fail,
     "trouble": _Reading.stumble,

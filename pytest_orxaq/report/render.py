@@ -2,8 +2,6 @@
 
 import json
 import os
-import traceback
-import uuid
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -92,6 +90,8 @@ def _place(error: Exception, overrides: Path) -> str:
     """Template and line of a mistake."""
     if isinstance(error, TemplateSyntaxError):
         return f"{error.filename or error.name}:{error.lineno}"
+    import traceback  # noqa: PLC0415 - only for mistakes in templates
+
     # Jinja rewrites tracebacks so that they name the template's own lines.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(overrides))]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else str(overrides)
@@ -99,7 +99,7 @@ def _place(error: Exception, overrides: Path) -> str:
 
 def _save(path: Path, content: bytes) -> None:
     """Put a file in place, whole: a reader sees the old one or the new one."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

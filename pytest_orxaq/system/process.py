@@ -508,6 +508,7 @@ class Answer:
     err: bytes = b""
     timed_out: bool = False
     truncated: bool = False  # there was more than the limit
+    gone: bool = True  # nobody of its process group is left
 
 
 Completed = subprocess.CompletedProcess[str]
@@ -533,8 +534,12 @@ def ask(
     timeout: float = 30.0,
     input: bytes = b"",
     limit: int = 64 * MEBIBYTE,
+    grace: float = ASK_GRACE,
 ) -> Answer:
-    """Put a quick question to a tool: ends with the tool, not with whoever inherited its pipes."""
+    """Put a quick question to a tool: ends with the tool, not with whoever inherited its pipes.
+
+    When ``timeout`` is over, the tool's process group is asked to end, and killed ``grace`` seconds later.
+    """
     with _children_countable():
         try:
             process = subprocess.Popen(
@@ -549,7 +554,7 @@ def ask(
             )
         except OSError as error:
             raise MachineError(f"{command[0]} cannot be started: {error.strerror}") from error
-        question = _Question(process, input, limit)
+        question = _Question(process, input, limit, grace)
         try:
             question.put(time.monotonic() + timeout)
         finally:
@@ -576,16 +581,29 @@ def _children_countable() -> Iterator[None]:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
+def _group_lives(group: int) -> bool:
+    """Whether a process group has living members."""
+    try:
+        os.killpg(group, 0)
+    except OSError:  # ESRCH; or EPERM, the word of BSD for a group of zombies
+        return False
+    # Zombies count for the kernel, and whoever adopted them may take its time to reap them.
+    stats = [status for pid in supervisor.processes() if (status := supervisor.stat(pid))]
+    return not stats or any(status[2] == b"%d" % group and status[0] not in b"ZX" for status in stats)
+
+
 class _Question:
     """A tool at work, and what it has said so far."""
 
-    def __init__(self, process: subprocess.Popen[bytes], input: bytes, limit: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], input: bytes, limit: int, grace: float) -> None:
         self.process = process
         self.pending = memoryview(input)
         self.limit = limit
+        self.grace = grace
         self.said = {stream: bytearray() for stream in (process.stdout, process.stderr) if stream}
         self.truncated = False
         self.timed_out = False
+        self.gone = True
         self.selector = selectors.DefaultSelector()
         for stream in self.said:
             os.set_blocking(stream.fileno(), False)
@@ -638,11 +656,12 @@ class _Question:
         try:
             if self.process.poll() is None:
                 self._signal(signal.SIGTERM)
-                until = time.monotonic() + ASK_GRACE
+                until = time.monotonic() + self.grace
                 while time.monotonic() < until and not self._ended():
                     time.sleep(0.005)
                 self._signal(signal.SIGKILL)
                 self.process.wait()
+                self.gone = self._group_ends()
         finally:
             self.selector.close()
             for stream in (self.process.stdin, *self.said):
@@ -654,6 +673,15 @@ class _Question:
         if hasattr(os, "waitid"):
             return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         return self.process.poll() is not None
+
+    def _group_ends(self) -> bool:
+        """Whether nobody of the killed group lives after a moment; its number is not given out anew before that."""
+        until = time.monotonic() + ASK_GRACE
+        while _group_lives(self.process.pid):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.005)
+        return True
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(OSError):
@@ -670,6 +698,7 @@ class _Question:
             err=err,
             timed_out=self.timed_out,
             truncated=self.truncated,
+            gone=self.gone,
         )
 
 
