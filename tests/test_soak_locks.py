@@ -96,7 +96,7 @@ def test_release_under_a_living_git_is_deduced(soak: ModuleType, state: Any) -> 
 
 def test_releases_are_found_wherever_they_stand(soak: ModuleType) -> None:
     """In whatever shape the JSON comes; what is none has none."""
-    found = b'{"a": [{"released": true, "lock": {"path": "/x"}}, {"released": false, "lock": {"path": "/y"}}], "b": 1}'
+    found = b'{"a": [{"path": "/x", "recovery": {"released": true}}, {"path": "/y", "recovery": null}], "b": 1}'
     assert list(soak.releases(found)) == ["/x"]
     assert not list(soak.releases(b"no JSON"))
 
