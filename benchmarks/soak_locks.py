@@ -48,18 +48,19 @@ KILLED = 0.25  # of the operations, if they live so long
 TICK = 0.02  # what the times of files may lag behind the clock
 LATE = 0.5  # what the observer may be late on a busy machine
 
-# Looks at locks that its git holds, pauses, and looks again. The log's lines are short enough to be written at once.
+# Looks at the locks that its git holds, pauses, and looks again. It is told of them on stdin: a lock named in an argument
+# or a variable would be an easy catch for the recovery. The log's lines are short enough to be written at once.
 WITNESS = """\
 #!/bin/sh
-pause=$1; shift
+locks=$(cat)
 before=
-for lock in "$@"; do
-    here=$(stat -c '%d %i %.9W' "$lock" 2>/dev/null) || here=none
-    [ "$here" = none ] || before="$before$lock $here
+for lock in $locks; do
+    here=$(stat -c '%d %i %.9W' "$lock" 2>/dev/null) || continue
+    before="$before$lock $here
 "
-    [ "$here" = none ] || echo "held $SOAK_OPERATION $lock $here" >>"$SOAK_LOG"
+    echo "held $SOAK_OPERATION $lock $here" >>"$SOAK_LOG"
 done
-sleep "$pause"
+sleep "$1"
 printf %s "$before" | while read -r lock here; do
     now=$(stat -c '%d %i %.9W' "$lock" 2>/dev/null) || now=gone
     if [ "$here" = "$now" ]; then word=kept; else word=lost; fi
@@ -68,23 +69,21 @@ done
 """
 PRE_COMMIT = """\
 #!/bin/sh
-case $GIT_INDEX_FILE in *.lock) exec "$SOAK_WITNESS" "$SOAK_PAUSE" "$GIT_INDEX_FILE" ;; esac
-sleep "$SOAK_PAUSE"
+case $GIT_INDEX_FILE in *.lock) lock=$GIT_INDEX_FILE ;; *) lock= ;; esac
+echo "$lock" | "$SOAK_WITNESS" "$SOAK_PAUSE"
 """
 FILTER = """\
 #!/bin/sh
-"$SOAK_WITNESS" 0.05 "$SOAK_OWN/index.lock"
+echo "$SOAK_OWN/index.lock" | "$SOAK_WITNESS" 0.05
 exec cat
 """
 # Only where every ref that is named is locked by this very git.
 REFERENCE_TRANSACTION = """\
 #!/bin/sh
 [ "$1" = prepared ] && [ -n "$SOAK_REF_PAUSE" ] || exit 0
-set --
 while read -r _ _ ref; do
-    case $ref in refs/*) set -- "$@" "$SOAK_COMMON/$ref.lock" ;; HEAD) set -- "$@" "$SOAK_OWN/HEAD.lock" ;; esac
-done
-exec "$SOAK_WITNESS" "$SOAK_REF_PAUSE" "$@"
+    case $ref in refs/*) echo "$SOAK_COMMON/$ref.lock" ;; HEAD) echo "$SOAK_OWN/HEAD.lock" ;; esac
+done | "$SOAK_WITNESS" "$SOAK_REF_PAUSE"
 """
 
 WEIGHTS = {"add": 28, "commit": 18, "commit --all": 24, "switch": 12, "fetch": 8, "pack-refs": 7, "gc": 3}
