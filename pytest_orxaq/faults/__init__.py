@@ -6,6 +6,7 @@ so it imports next to nothing; what it needs is imported by the fixtures.
 """
 
 import os
+import sys
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def _orxaq_isolation(tmp_path: Path) -> "Isolation":
     """A home and a git configuration of their own, in the test's folder."""
+    if sys.platform == "win32":
+        pytest.skip("These fixtures need a POSIX system.")
+
     from .isolation import Isolation  # noqa: PLC0415 - see above
 
     return Isolation(tmp_path)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
 FACE = "pytest_orxaq.faults"
 
 
@@ -235,6 +237,27 @@ def test_with_an_old_git(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPa
     result = pytester.runpytest_inprocess("-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*git is too old: 2.30, and 2.31 is needed."])
+
+
+def test_on_windows(pytester: pytest.Pytester) -> None:
+    """Where there is nothing of what they need they say so, before they import any of it."""
+    pytester.makepyfile(
+        """
+        import sys
+        import pytest
+
+        @pytest.fixture
+        def windows(monkeypatch):
+            monkeypatch.setattr(sys, "platform", "win32")
+
+        def test_one(windows, isolated_git): pass
+        def test_two(windows, stale_git_lock): pass
+        def test_three(windows, live_git_lock): pass
+        """
+    )
+    result = pytester.runpytest_inprocess("-rs")
+    result.assert_outcomes(skipped=3)
+    result.stdout.fnmatch_lines(["*These fixtures need a POSIX system."])
 
 
 # A filter of system calls, as sandboxes set them: ptrace is not permitted.

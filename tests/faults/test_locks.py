@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from pytest_orxaq.faults.identity import Identity
 from pytest_orxaq.faults.isolation import Git
 from pytest_orxaq.faults.recipes import KINDS, LockKind
 
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 Make = Callable[..., GitLock]
 HASTE = ("-c", "core.filesRefLockTimeout=0", "-c", "core.packedRefsTimeout=0", "-c", "core.commitGraph=true")

@@ -121,8 +121,8 @@ def test_it_hears_us_die(tmp_path: Path) -> None:
 def test_nobody_to_start(tmp_path: Path) -> None:
     """A command that is not there is the machine's fault, and costs no descriptor."""
     before = os.listdir("/proc/self/fd")
-    with pytest.raises(MachineError, match=r"^no-such-command cannot be started: No such file or directory"):
-        Companion(("no-such-command",), directory=tmp_path, environment=os.environ, said=tmp_path / "said")
+    with pytest.raises(MachineError, match=r"^/no/such/command cannot be started: No such file or directory"):
+        Companion(("/no/such/command",), directory=tmp_path, environment=os.environ, said=tmp_path / "said")
     assert os.listdir("/proc/self/fd") == before
 
 
