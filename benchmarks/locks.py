@@ -1,6 +1,6 @@
 """Measure the search for git's locks beside ``os.walk`` over the same directories, in one run, in turn.
 
-Usage: python benchmarks/locks.py [ROUNDS [REFS [WORK_TREES]]]
+Usage: python benchmarks/locks.py [ROUNDS [REFS [WORK_TREES]]]   (adds its table to benchmarks/results.md)
 """
 
 import os
@@ -19,6 +19,8 @@ from pytest_orxaq.repository.places import Places
 
 REFS = 100_000
 WORK_TREES = 200
+RESULTS = Path(__file__).parent / "results.md"
+HEADING = "## The search for git's locks, beside `os.walk` over the same directories"
 NAME = "0123456789012345678901234567890123456789\n"
 
 
@@ -67,15 +69,29 @@ def main() -> None:
     """Measure a large repository and a small one."""
     numbers = [int(word) for word in sys.argv[1:]]
     rounds, refs, work_trees = (*numbers, *(9, REFS, WORK_TREES)[len(numbers) :])
+    lines = []
     with tempfile.TemporaryDirectory() as folder:
         large = repository(Path(folder, "large"), refs=refs, work_trees=work_trees)
         small = repository(Path(folder, "small"), refs=3, work_trees=0)
         assert len(find(large).locks) == (work_trees + 9) // 10
         search, walked = compared(large, rounds)
-        print(f"{refs} loose references, {work_trees} linked work trees: search {search * 1000:.1f} ms, ", end="")
-        print(f"os.walk {walked * 1000:.1f} ms, ratio {search / walked:.2f} (to reach: 1.5)")
+        lines.append(
+            f"| {refs:,} loose references, {work_trees} linked work trees | {search * 1000:.1f} | {walked * 1000:.1f} |"
+            f" {search / walked:.2f} |"
+        )
         search, walked = compared(small, rounds * 10)
-        print(f"small repository without a lock: search {search * 1000:.2f} ms (to reach: 5)")
+        lines.append(
+            f"| a small repository without a lock | {search * 1000:.2f} | {walked * 1000:.2f} | {search / walked:.2f} |"
+        )
+    write(lines)
+
+
+def write(lines: list[str]) -> None:
+    """Print the table, and put it at the end of the results."""
+    table = "\n".join(["| repository | search ms | os.walk ms | ratio |", "|---|--:|--:|--:|", *lines])
+    print(table)
+    text = RESULTS.read_text(encoding="utf-8").partition(f"\n{HEADING}")[0]
+    RESULTS.write_text(f"{text.rstrip()}\n\n{HEADING}\n\n{table}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
