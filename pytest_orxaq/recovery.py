@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from . import config
-from .model import LockState, Recovery, Relation, Settings
+from .model import LockState, Recovery, Relation, Settings, Suspect
 from .repository import locks, quarantine
 from .repository import places as repository_places
 from .repository.grounds import Grounds, Terms
+from .system import census, clocks
 from .system import state as states
 from .system.journal import Journal, Severity, make_trace, read_traceparent
 from .version import __version__
 
 
-_PROVES = {Relation.HOLDS_OPEN, Relation.PID_FILE, Relation.NAMED_IN_ENVIRONMENT}
+_PROVES = {Relation.HOLDS_OPEN, Relation.PID_FILE}  # of the others it is likely, and no more
 _PATIENCE = 5.0  # seconds for a holder to end
+_SAME_START = 15.0  # seconds: a suspect may be said to be older than it is, where the clock is known roughly
 
 
 @contextlib.contextmanager
@@ -70,7 +72,7 @@ def terminate_holders(grounds: Grounds, *, pause: Callable[[float], bool]) -> tu
         if holder.relation not in _PROVES:
             told.append(f"process {holder.pid} may hold {each.lock.path}, but that is not proven: it was let alone")
             continue
-        told.append(_terminate(each.lock.path, holder.pid, holder.command))
+        told.append(_terminate(each.lock.path, holder))
         grounds.journal.emit(
             "orxaq.lock.holder.terminated",
             told[-1],
@@ -80,16 +82,35 @@ def terminate_holders(grounds: Grounds, *, pause: Callable[[float], bool]) -> tu
     return tuple(told)
 
 
-def _terminate(path: str, pid: int, command: str) -> str:
+def _terminate(path: str, holder: Suspect) -> str:
+    who = f"process {holder.pid} ({holder.command})"
     try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return f"process {pid} had ended by itself"
+        if not _ask_to_end(holder):
+            return f"{who} had ended by itself"
     except PermissionError:
-        return f"process {pid} ({command}) holds {path}, and belongs to another user"
+        return f"{who} holds {path}, and belongs to another user"
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
         if not os.path.lexists(path):
-            return f"process {pid} ({command}) was asked to end, and took {path} with it"
+            return f"{who} was asked to end, and took {path} with it"
         time.sleep(0.05)
-    return f"process {pid} ({command}) was asked to end, and {path} is still there"
+    return f"{who} was asked to end, and {path} is still there"
+
+
+def _ask_to_end(holder: Suspect) -> bool:
+    """Send SIGTERM to the very process that was seen; False if it is gone, whoever has its number now."""
+    try:
+        descriptor = os.pidfd_open(holder.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        # From here on the descriptor means one process; whether it is the one that was seen, its start tells.
+        seen = census.look_at(holder.pid, offset=clocks.offset_now())
+        if seen is None or abs(seen.started_at - holder.started_at) > _SAME_START:
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
