@@ -22,7 +22,6 @@ BOUND = 3600.0  # seconds after which one module's run counts as hung
 ROOT = Path(__file__).parent.parent
 ROOMS = ROOT / "build" / "mutation"
 MUTMUT = Path(sys.executable).parent / "mutmut"
-PRELOADED = ("pytest", "_pytest.python", "_pytest.assertion.rewrite", "_pytest.pytester", "hypothesis.strategies")
 ROW = "{:<12} {:>8} {:>8} {:>9} {:>10} {:>8}"
 
 
@@ -65,7 +64,9 @@ def main(wanted: list[str]) -> int:
         if score.percent < FLOOR:
             low.append(module)
     if low:
-        print(f"below {FLOOR} %: {', '.join(low)}; see {ROOMS.relative_to(ROOT)}/MODULE/survivors.diff", file=sys.stderr)
+        print(
+            f"below {FLOOR} %: {', '.join(low)}; see {ROOMS.relative_to(ROOT)}/MODULE/survivors.diff", file=sys.stderr
+        )
     return 1 if low else 0
 
 
@@ -88,7 +89,6 @@ def furnish(module: str) -> Path:
     shutil.rmtree(room, ignore_errors=True)
     for part in ("pytest_orxaq", "tests"):
         shutil.copytree(ROOT / part, room / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (room / "preload.txt").write_text("".join(f"{name}\n" for name in PRELOADED), encoding="utf-8")
     settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (room / "pyproject.toml").write_text(settings.replace("MODULE", module), encoding="utf-8")
     return room

@@ -324,6 +324,11 @@ def test_a_signal_without_name(number: int) -> None:
     assert diagnose(Exit(code=128 + number), Evidence(), Symptoms(), kind=EXIT).cause is Cause.COMMAND_FAILED
 
 
+def test_a_cut_off_session_without_a_signal_names_none() -> None:
+    """A pytest that vanished under a command that exited 0 was killed by nobody knows what."""
+    assert "signal" not in diagnose(Exit(code=0), KILLED, Symptoms(), kind=TESTS).why
+
+
 def test_who_asked_to_stop_is_named() -> None:
     """The sentence about a cancellation begins with the signal's name."""
     assert diagnose(Exit(cancelled=2), Evidence(), Symptoms(), kind=EXIT).why == "SIGINT asked to stop"
