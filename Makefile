@@ -33,6 +33,9 @@ coverage: $(READY)  ## all tests, with branch coverage of at least 100 %
 test-wheel: $(READY)  ## build the wheel, and test that instead of the checkout
 	sh tests/wheel.sh $(BIN)/python
 
+mutation: $(VENV)/mutation  ## what the tests of core/ notice when it is changed; MODULES="keys retry" for some
+	$(BIN)/python benchmarks/mutation.py $(MODULES)
+
 real: $(READY)  ## take well-known projects through the gate, and write docs/real-projects.md
 	$(BIN)/python benchmarks/real.py
 
@@ -53,3 +56,8 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	touch $(READY)
+
+# Apart from the rest: only this one command needs a mutation tester.
+$(VENV)/mutation: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation
+	touch $(VENV)/mutation

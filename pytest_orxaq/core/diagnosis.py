@@ -4,6 +4,8 @@ Evidence outranks exit codes in both directions: a recipe that ends with ``pytes
 tests failed, and make flattens every failure to 2.
 """
 
+import re
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -103,7 +105,7 @@ def _crashed(case: Case) -> Diagnosis | None:
 
 
 def _killed(case: Case) -> Diagnosis | None:
-    deadly = case.deadly if case.died and case.exit.code != 0 else None
+    deadly = case.deadly if case.exit.code != 0 else None
     if not case.evidence.cut_off and deadly is None:
         return None
     how = f"by {_NAMES.get(deadly, f'signal {deadly}')}" if deadly is not None else "before it could end its session"
@@ -196,7 +198,8 @@ def _transient(case: Case) -> Diagnosis | None:
 def _command_failed(case: Case) -> Diagnosis | None:
     if not case.exit.code:
         return None
-    hint = " (pytest's 5: it found no tests)" if "Error 5" in case.symptoms.make_failure or case.exit.code == 5 else ""
+    five = case.exit.code == 5 or re.search(r"Error 5\b", case.symptoms.make_failure)
+    hint = " (pytest's 5: it found no tests)" if five else ""
     return Diagnosis(
         cause=Cause.COMMAND_FAILED,
         why=f"the command exited {case.exit.code}{hint if case.kind is EvidenceKind.TESTS else ''}",

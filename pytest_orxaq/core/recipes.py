@@ -93,7 +93,7 @@ def _indented(lines: list[str]) -> Iterator[str]:
 def _masked_line(line: str, shell: _Shell) -> str:
     command = line.lstrip("@+- \t")
     prefix = line[: len(line) - len(command)]
-    plain = _VARIABLE.sub(lambda match: match[1].lower(), command).replace("$$", "$")
+    plain = _VARIABLE.sub(lambda match: match[1].lower(), command)
     pieces = _pieces(_REDIRECTION.sub(" ", plain))
     if "-" in prefix and pieces and not pieces[0].harmless:
         return f"`-{command}`: the dash makes make ignore its failure"
@@ -163,5 +163,5 @@ def _piece(words: list[str], separator: str) -> _Piece:
         at += 1
     if words[at + 1 : at + 2] == ["-m"] and "python" in words[at]:
         at += 2
-    program = words[at].lstrip("@-+").rpartition("/")[2] if at < len(words) else ""
+    program = words[at].rpartition("/")[2] if at < len(words) else ""
     return _Piece(program=program, words=tuple(words[at:]), separator=separator)

@@ -80,7 +80,7 @@ def _read(wanted: Any, data: object, place: str) -> object:
     if is_dataclass(wanted):
         return _read_dataclass(wanted, _typed(data, dict, place), place)
     if issubclass(wanted, Enum):
-        return wanted(data)
+        return _read_enum(wanted, data, place)
     if wanted is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     return _typed(data, wanted, place)
@@ -104,6 +104,14 @@ def _read_dataclass(wanted: Any, data: dict[str, object], place: str) -> object:
         message = f"{place}: {absent[0]} is missing"
         raise ValueError(message)
     return wanted(**values)
+
+
+def _read_enum(wanted: type[Enum], data: object, place: str) -> Enum:
+    try:
+        return wanted(data)
+    except ValueError:
+        message = f"{place}: {data!r} is no {wanted.__name__}"
+        raise ValueError(message) from None
 
 
 @cache

@@ -100,8 +100,7 @@ def _without_selection(arguments: Sequence[str]) -> tuple[str, ...]:
         node_id = "::" in argument and not argument.startswith("-") and positional
         if not (skip or choice or node_id or _RERUN_FLAGS.match(argument)):
             kept.append(argument)
-        previous = "" if skip else argument
-        skip = choice is not None and choice[2] is None
+        previous, skip = argument, choice is not None and choice[2] is None
     return tuple(kept)
 
 
@@ -114,14 +113,10 @@ class _Odd(Exception):  # noqa: N818  # never leaves this module
 
 def _parsed(line: bytes) -> list[object]:
     try:
-        record = json.loads(line, parse_constant=_refuse)
+        record = json.loads(line)
     except (ValueError, RecursionError):
         record = None
     return record if isinstance(record, list) and record else [None]
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(constant)
 
 
 @dataclass(slots=True, kw_only=True)

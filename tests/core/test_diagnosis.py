@@ -1,6 +1,7 @@
 """From what happened to why."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,32 @@ CASES = [
     ("killed before a test began", Exit(code=0), replace(KILLED, running=()), Symptoms(), TESTS, Cause.KILLED),
     ("killed by a signal", Exit(signal=9), Evidence(), Symptoms(), EXIT, Cause.KILLED),
     ("killed below make", Exit(code=2), TESTED, Symptoms(make_signal="Killed"), TESTS, Cause.KILLED),
+    ("killed below a make that exits 1", Exit(code=1), TESTED, Symptoms(make_signal="Killed"), TESTS, Cause.KILLED),
+    ("a test prints that make was killed", Exit(code=0), TESTED, Symptoms(make_signal="Killed"), TESTS, Cause.PASSED),
+    (
+        "a test prints that make saw a crash",
+        Exit(code=0),
+        TESTED,
+        Symptoms(make_signal="Segmentation fault"),
+        TESTS,
+        Cause.PASSED,
+    ),
+    (
+        "the leader's own signal outranks what make said",
+        Exit(signal=9),
+        Evidence(),
+        Symptoms(make_signal="Segmentation fault"),
+        EXIT,
+        Cause.KILLED,
+    ),
+    (
+        "what make said outranks the code",
+        Exit(code=137),
+        Evidence(),
+        Symptoms(make_signal="Segmentation fault"),
+        EXIT,
+        Cause.CRASHED,
+    ),
     ("killed below a shell", Exit(code=137), TESTED, Symptoms(), TESTS, Cause.KILLED),
     ("an unknown deadly signal", Exit(signal=40), Evidence(), Symptoms(), EXIT, Cause.KILLED),
     (
@@ -220,27 +247,220 @@ def test_first_rule_that_applies_names_the_cause(
     assert found.why
 
 
-def test_the_running_test_is_named() -> None:
-    """A killed attempt names the tests that were running, a few of many in the sentence, all of them as data."""
+# What makes each rule apply where none before it does, surest first: fields of exit, evidence and symptoms.
+ORDER: tuple[tuple[Cause, dict[str, Any], dict[str, Any], dict[str, Any]], ...] = (
+    (Cause.CANCELLED, {"cancelled": 15}, {}, {}),
+    (Cause.MISCONFIGURED, {"not_started": "no such file"}, {}, {}),
+    (Cause.TIMED_OUT, {"timed_out": True}, {}, {}),
+    (Cause.OUT_OF_MEMORY, {"resources": OOM}, {}, {}),
+    (Cause.CRASHED, {}, {}, {"make_signal": "Aborted"}),
+    (Cause.KILLED, {}, {"cut_off": ("j",)}, {}),
+    (Cause.TESTS_FAILED, {}, {"failures": BAD}, {}),
+    (Cause.FINDINGS, {}, {"findings": (FINDING,)}, {}),
+    (Cause.MISCONFIGURED, {}, {}, {"missing_target": "No rule"}),
+    (Cause.GIT_LOCKED, {}, {}, {"git_lock": "Unable to create"}),
+    (Cause.TRANSIENT, {}, {}, {"transient": "reset by peer"}),
+    (Cause.COMMAND_FAILED, {"code": 2}, {}, {}),
+)
+
+
+@pytest.mark.parametrize("first", range(len(ORDER)), ids=[f"{n}-{row[0].value}" for n, row in enumerate(ORDER)])
+def test_the_surest_evidence_decides(first: int) -> None:
+    """Of all that went wrong at once, the first in the order is named."""
+    exit: dict[str, Any] = {}
+    evidence: dict[str, Any] = {}
+    seen: dict[str, Any] = {}
+    for _, of_exit, of_evidence, of_symptoms in ORDER[first:]:
+        exit |= of_exit
+        evidence |= of_evidence
+        seen |= of_symptoms
+    found = diagnose(Exit(**exit), Evidence(**evidence), Symptoms(**seen), kind=FINDINGS)
+    assert found.cause is ORDER[first][0]
+    assert found.line in {"", *seen.values()}
+
+
+def test_what_is_missing_is_told_surest_first() -> None:
+    """Of several reasons not to believe exit code 0 the sentence gives the surest: contradiction, nothing run, no test."""
+    idle = Symptoms(nothing_done="make: 'test' is up to date.")
+    both = Evidence(contradictions=("junit.xml has 3 tests, the witness 2",))
+    assert "junit.xml has 3 tests" in diagnose(Exit(code=0), both, idle, kind=TESTS).why
+    assert diagnose(Exit(code=0), Evidence(), idle, kind=TESTS).line == idle.nothing_done
+    masked = replace(idle, ignored_failure="Error 1 (ignored)")
+    assert diagnose(Exit(code=0), Evidence(), masked, kind=FINDINGS).line == idle.nothing_done
+
+
+# Linux's numbers, as signal(7) has them, and what a shell or make calls them.
+SIGNALS = (
+    (1, "SIGHUP", "Hangup", Cause.KILLED),
+    (2, "SIGINT", "Interrupt", Cause.KILLED),
+    (3, "SIGQUIT", "", Cause.KILLED),
+    (4, "SIGILL", "Illegal instruction", Cause.CRASHED),
+    (5, "SIGTRAP", "Trace/breakpoint trap", Cause.CRASHED),
+    (6, "SIGABRT", "Aborted", Cause.CRASHED),
+    (7, "SIGBUS", "Bus error", Cause.CRASHED),
+    (8, "SIGFPE", "Floating point exception", Cause.CRASHED),
+    (9, "SIGKILL", "Killed", Cause.KILLED),
+    (11, "SIGSEGV", "Segmentation fault", Cause.CRASHED),
+    (13, "SIGPIPE", "", Cause.KILLED),
+    (14, "SIGALRM", "", Cause.KILLED),
+    (15, "SIGTERM", "Terminated", Cause.KILLED),
+    (31, "SIGSYS", "", Cause.CRASHED),
+)
+
+
+@pytest.mark.parametrize(("number", "name", "words", "cause"), SIGNALS, ids=[row[1] for row in SIGNALS])
+def test_a_signal_is_known_by_all_its_names(number: int, name: str, words: str, cause: Cause) -> None:
+    """The leader's signal, a shell's 128 + n, and make's number, name or words for it give one cause, and name it."""
+    ends = [(Exit(signal=number), ""), (Exit(code=128 + number), "")]
+    ends += [(Exit(code=2), said) for said in (str(number), name, words) if said]
+    for exit, said in ends:
+        found = diagnose(exit, Evidence(), Symptoms(make_signal=said), kind=EXIT)
+        assert found.cause is cause
+        assert name in found.why
+
+
+@pytest.mark.parametrize("number", [10, 40])
+def test_a_signal_without_name(number: int) -> None:
+    """A signal that we have no name for is given as its number, also when it asked to stop; a code like it is a code."""
+    assert f"signal {number} " in f"{diagnose(Exit(signal=number), Evidence(), Symptoms(), kind=EXIT).why} "
+    assert diagnose(Exit(cancelled=number), Evidence(), Symptoms(), kind=EXIT).why.startswith(f"{number} ")
+    assert diagnose(Exit(code=128 + number), Evidence(), Symptoms(), kind=EXIT).cause is Cause.COMMAND_FAILED
+
+
+def test_a_cut_off_session_without_a_signal_names_none() -> None:
+    """A pytest that vanished under a command that exited 0 was killed by nobody knows what."""
+    assert "signal" not in diagnose(Exit(code=0), KILLED, Symptoms(), kind=TESTS).why
+
+
+def test_who_asked_to_stop_is_named() -> None:
+    """The sentence about a cancellation begins with the signal's name."""
+    assert diagnose(Exit(cancelled=2), Evidence(), Symptoms(), kind=EXIT).why == "SIGINT asked to stop"
+
+
+@pytest.mark.parametrize(
+    ("exit", "seen"),
+    [
+        (Exit(cancelled=2), Symptoms()),
+        (Exit(timed_out=True), Symptoms()),
+        (Exit(code=2, resources=OOM), Symptoms()),
+        (Exit(code=2), Symptoms(make_signal="Aborted")),
+        (Exit(code=2), Symptoms(make_signal="Killed")),
+    ],
+    ids=["cancelled", "timed out", "out of memory", "crashed", "killed"],
+)
+def test_the_running_tests_are_named(exit: Exit, seen: Symptoms) -> None:
+    """Whatever stopped an attempt, the tests that were running are named: all as data, a few of many in the sentence."""
     many = tuple(f"t{n}" for n in range(5))
-    found = diagnose(Exit(signal=9), Evidence(running=many, cut_off=("j",)), Symptoms(), kind=TESTS)
-    assert found.tests == many
-    assert "t0, t1, t2 and 2 more" in found.why
+    for running, said in ((many, " while t0, t1, t2 and 2 more ran"), (many[:3], " while t0, t1, t2 ran")):
+        found = diagnose(exit, Evidence(running=running, cut_off=("j",)), seen, kind=TESTS)
+        assert found.tests == running
+        assert found.why.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("exit", "seen", "cause"),
+    [
+        (Exit(code=2, resources=OOM), Symptoms(make_signal_line="LINE"), Cause.OUT_OF_MEMORY),
+        (Exit(code=2), Symptoms(make_signal="Aborted", make_signal_line="LINE"), Cause.CRASHED),
+        (Exit(signal=6), Symptoms(crash="LINE", make_signal_line="make's"), Cause.CRASHED),
+        (Exit(code=2), Symptoms(make_signal="Killed", make_signal_line="LINE"), Cause.KILLED),
+        (Exit(code=0), Symptoms(unclean_linter="LINE"), Cause.FINDINGS),
+        (Exit(code=2), Symptoms(missing_target="LINE"), Cause.MISCONFIGURED),
+        (Exit(code=2), Symptoms(git_lock="LINE"), Cause.GIT_LOCKED),
+        (Exit(code=2), Symptoms(transient="LINE"), Cause.TRANSIENT),
+        (Exit(code=2), Symptoms(make_failure="LINE"), Cause.COMMAND_FAILED),
+        (Exit(code=0), Symptoms(nothing_done="LINE"), Cause.UNPROVEN),
+        (Exit(code=0), Symptoms(ignored_failure="LINE"), Cause.UNPROVEN),
+    ],
+    ids=[f"line{number}" for number in range(11)],
+)
+def test_the_line_that_decided_is_kept(exit: Exit, seen: Symptoms, cause: Cause) -> None:
+    """Where a line of output decided, it stands in the diagnosis."""
+    found = diagnose(exit, Evidence(), seen, kind=FINDINGS)
+    assert (found.cause, found.line) == (cause, "LINE")
+
+
+def test_the_closing_line_that_decided_is_kept() -> None:
+    """Where only closing lines speak of failures, the last of them is the one that is quoted."""
+    later = replace(CLAIM, line="  1 failing  ", counts=Counts(failed=1), runner="mocha")
+    found = diagnose(Exit(code=1), Evidence(closing=(CLAIM, later)), Symptoms(), kind=TESTS)
+    assert found.line == "1 failing"
+    assert found.why == "1 test failed, says the closing line of mocha"
+
+
+def test_the_transient_ones_advice_is_its_own() -> None:
+    """A transient symptom comes with advice of its own."""
+    seen = Symptoms(transient="reset by peer", transient_advice="wait for the mirror")
+    assert diagnose(Exit(code=1), Evidence(), seen, kind=TESTS).advice == "wait for the mirror"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize(
+    "evidence",
+    [Evidence(failures=BAD), Evidence(closing=(CLAIM,)), Evidence(findings=(FINDING,))],
+    ids=["tests", "closing line", "findings"],
+)
+def test_a_green_exit_code_over_red_evidence_is_said(evidence: Evidence, code: int) -> None:
+    """Where the evidence speaks against exit code 0, the sentence says that the command exited 0; else it does not."""
+    assert (
+        ", although the command exited 0" in diagnose(Exit(code=code), evidence, Symptoms(), kind=FINDINGS).why
+    ) == (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("exit", "failure", "kind", "hinted"),
+    [
+        (Exit(code=5), "", TESTS, True),
+        (Exit(code=2), "make: *** [Makefile:2: test] Error 5", TESTS, True),
+        (Exit(code=2), "make: *** [Makefile:2: test] Error 51", TESTS, False),
+        (Exit(code=2), "make: *** [Makefile:2: test] Error 2", TESTS, False),
+        (Exit(code=5), "", EXIT, False),
+    ],
+)
+def test_pytests_five_is_explained(exit: Exit, failure: str, kind: EvidenceKind, hinted: bool) -> None:
+    """Exit code 5 of a pytest, also below make, means that it found no tests; no other code is explained so."""
+    why = diagnose(exit, Evidence(), Symptoms(make_failure=failure), kind=kind).why
+    assert why == f"the command exited {exit.code}" + (" (pytest's 5: it found no tests)" if hinted else "")
 
 
 def test_failing_tests_are_named() -> None:
-    """A sentence names the first failing tests and says how many there are."""
+    """A sentence names the first failing tests and says how many there are; the data has them all."""
     failures = tuple(TestResult(id=f"t{n}", outcome=TestOutcome.FAILED) for n in range(5))
-    assert (
-        diagnose(Exit(code=1), Evidence(failures=failures), Symptoms(), kind=TESTS).why
-        == "5 tests failed: t0, t1, t2 and 2 more"
-    )
+    found = diagnose(Exit(code=1), Evidence(failures=failures), Symptoms(), kind=TESTS)
+    assert found.why == "5 tests failed: t0, t1, t2 and 2 more"
+    assert found.tests == ("t0", "t1", "t2", "t3", "t4")
+    few = diagnose(Exit(code=1), Evidence(failures=failures[:3]), Symptoms(), kind=TESTS)
+    assert few.why == "3 tests failed: t0, t1, t2"
 
 
-def test_a_finding_without_column() -> None:
-    """The sentence about findings gives the first one's place."""
-    found = diagnose(Exit(code=1), Evidence(findings=(replace(FINDING, column=None),)), Symptoms(), kind=FINDINGS)
-    assert found.why == "1 finding: a.py:1 F401 unused"
+@pytest.mark.parametrize(
+    ("finding", "why"),
+    [
+        (FINDING, "1 finding: a.py:1:5 F401 unused"),
+        (replace(FINDING, column=None), "1 finding: a.py:1 F401 unused"),
+        (replace(FINDING, code=""), "1 finding: a.py:1:5 unused"),
+    ],
+    ids=["whole", "no column", "no code"],
+)
+def test_the_first_finding_is_quoted(finding: Finding, why: str) -> None:
+    """The sentence about findings gives the first one's place, code and message, as far as it has them."""
+    assert diagnose(Exit(code=1), Evidence(findings=(finding,)), Symptoms(), kind=FINDINGS).why == why
+
+
+def test_why_no_test_is_believed_to_have_run() -> None:
+    """Skipped tests, a pytest without tests and no sign of any runner are told apart."""
+    idle = (Evidence(counts=Counts(skipped=5)), Evidence(interpreters=("p|3|x",)), Evidence())
+    skipped, empty, nothing = (diagnose(Exit(code=0), seen, Symptoms(), kind=TESTS).why for seen in idle)
+    assert "5 tests were skipped" in skipped
+    assert "pytest ran" in empty
+    assert "nothing shows that a test was executed" in nothing
+
+
+def test_what_passed_says_what_was_proven() -> None:
+    """A pass gives the number of executed tests, or a linter's own word."""
+    linter = Symptoms(clean_linter="All checks passed!")
+    assert "3 tests" in diagnose(Exit(code=0), TESTED, linter, kind=TESTS).why
+    assert diagnose(Exit(code=0), TESTED, linter, kind=FINDINGS).why == "All checks passed!"
 
 
 words = st.sampled_from(["", "Killed", "139", "x"])

@@ -94,7 +94,12 @@ def test_colours() -> None:
 
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("/lib/git:/bin", "/bin"), ("/bin:/lib/git", "/bin:/lib/git"), ("/lib/git", "/lib/git"), (":/bin", ":/bin")],
+    [
+        ("/lib/git:/bin:/sbin", "/bin:/sbin"),
+        ("/bin:/lib/git", "/bin:/lib/git"),
+        ("/lib/git", "/lib/git"),
+        (":/bin", ":/bin"),
+    ],
 )
 def test_the_folder_that_git_puts_before_path(path: str, expected: str) -> None:
     """In a hook the search path is the one that it would be by hand."""
@@ -112,7 +117,7 @@ def test_what_was_set_on_purpose_is_told() -> None:
             "MAKELEVEL": "1",
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_VALUE_0": "Authorization: secret",
-            "GIT_CONFIG_PARAMETERS": "",
+            "GIT_CONFIG_PARAMETERS": "'user.name=A'",
         },
         tty=False,
     )[1]
@@ -120,7 +125,9 @@ def test_what_was_set_on_purpose_is_told() -> None:
         "MAKEFLAGS was set to 'i'; the command does not get it",
         "PYTEST_ADDOPTS was set to '-x'; the command does not get it",
         "GIT_CONFIG_COUNT was set; the command does not get it",
+        "GIT_CONFIG_PARAMETERS was set; the command does not get it",
     )
+    assert for_command({"GIT_CONFIG_COUNT": " 0 ", "GIT_CONFIG_PARAMETERS": ""}, tty=False)[1] == ()
 
 
 def test_what_is_shown() -> None:
@@ -163,3 +170,4 @@ def test_a_gate_below_itself_is_recognised() -> None:
     assert is_within(spelled, "lint", "/b c")
     assert not is_within(spelled, "lint", "/a")
     assert not is_within("", "", "")
+    assert within("", "test", "/a") == "test@/a"

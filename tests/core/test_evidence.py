@@ -4,6 +4,7 @@ from pytest_orxaq.core.evidence import weigh
 from pytest_orxaq.model import (
     ClosingLine,
     Counts,
+    Finding,
     JUnitFile,
     JUnitState,
     Session,
@@ -52,6 +53,20 @@ def test_the_witness_outweighs_the_rest() -> None:
     assert not weighed.contradictions
 
 
+def test_what_is_only_handed_on() -> None:
+    """Recovered tests, findings and notes reach the evidence as they are."""
+    finding = Finding(path="a.py", line=1, column=None, code="F401", message="unused")
+    weighed = weigh(recovered=(result("again"),), findings=(finding,), notes=("odd",))
+    assert (weighed.recovered, weighed.findings, weighed.notes) == ((result("again"),), (finding,), ("odd",))
+
+
+def test_the_slowest_tests_are_kept_in_one_order() -> None:
+    """Slowest first, whatever their outcome; of equally slow ones in the order of their names."""
+    slow = TestResult(id="s", outcome=TestOutcome.FAILED, duration=9.0)
+    session = Session(name="s", closed_at=1.0, passed={"c": 0.1, "a": 0.1, "b": 0.1}, others=(slow,))
+    assert weigh(sessions=(session,)).durations == (("s", 9.0), ("a", 0.1), ("b", 0.1), ("c", 0.1))
+
+
 def test_every_outcome_is_counted() -> None:
     """Skipped, expected failures and the rest have their own numbers; failures are those that stand."""
     others = (result("s", TestOutcome.SKIPPED), result("x", TestOutcome.XFAILED), result("X", TestOutcome.XPASSED))
@@ -61,6 +76,16 @@ def test_every_outcome_is_counted() -> None:
     assert weighed.counts == Counts(failed=1, errors=1, skipped=1, xfailed=1, xpassed=1)
     assert weighed.counts.total == 5
     assert weighed.failures == still
+
+
+def test_counts_of_several_producers_are_added() -> None:
+    """Each outcome is summed over all JUnit files, or over all closing lines where those are all there is."""
+    one = Counts(passed=1, failed=2, errors=3, skipped=4, xfailed=5, xpassed=6)
+    twice = Counts(passed=2, failed=4, errors=6, skipped=8, xfailed=10, xpassed=12)
+    files = tuple(JUnitFile(path=path, state=JUnitState.OK, counts=one) for path in ("a.xml", "b.xml"))
+    lines = tuple(ClosingLine(runner=runner, line="", counts=one) for runner in ("jest", "mocha"))
+    assert weigh(junit=files).counts == twice
+    assert weigh(closing=lines).counts == twice
 
 
 def test_weaker_evidence_counts_where_there_is_no_stronger() -> None:
@@ -105,6 +130,27 @@ def test_a_closing_line_that_no_journal_accounts_for() -> None:
     assert weighed.bad_closing
 
 
+def test_closing_lines_that_are_all_there_is_contradict_nothing() -> None:
+    """Without better evidence a runner's word is the evidence, also when a pytest that ran no test could account for it."""
+    alone = weigh(closing=(closing("go", failed=1),))
+    assert not alone.contradictions
+    assert alone.counts == Counts(failed=1)
+    idle = Session(name="s", closed_at=1.0)
+    weighed = weigh(sessions=(idle,), closing=(closing(passed=2),))
+    assert (weighed.strength, weighed.closing) == (Strength.CLOSING_LINE, (closing(passed=2),))
+
+
+def test_each_journal_accounts_for_one_line() -> None:
+    """Two failing sessions account for two failing lines, one session for one; one that broke down has failed too."""
+    twice = (closing(failed=1), closing(failed=1))
+    still = (result("b"),)
+    assert not weigh(sessions=(RED, RED), still_failing=still, closing=twice).contradictions
+    weighed = weigh(sessions=(RED,), still_failing=still, closing=twice)
+    assert len(weighed.contradictions) == len(weighed.closing) == 1
+    broken = Session(name="s", closed_at=1.0, passed={"a": 0.1}, internal_errors=("KeyError: 1",))
+    assert len(weigh(sessions=(broken,), closing=(closing(errors=1),)).contradictions) == 1
+
+
 def test_journals_account_for_their_closing_lines() -> None:
     """A failing session's line, and a nested one's, are no contradiction."""
     nested = Session(name="n", nested=True, closed_at=1.0, others=(result("inner"),))
@@ -121,9 +167,13 @@ def test_a_session_must_account_for_every_test() -> None:
     stopped = Session(name="s", closed_at=1.0, collected=3, others=(result("a"),), missing=("b", "c"))
     assert not weigh(sessions=(stopped,), still_failing=(result("a"),)).contradictions
     broken = Session(
-        name="s", closed_at=1.0, damage="torn", internal_errors=("Traceback\nKeyError: 1\n",), repeated=("a",)
+        name="s", closed_at=1.0, damage="torn", internal_errors=("Traceback\n  frame\nKeyError: 1\n",), repeated=("a",)
     )
-    assert len(weigh(sessions=(broken,)).contradictions) == 3
+    torn, internal, repeated = weigh(sessions=(broken,)).contradictions
+    assert "journal s " in torn
+    assert torn.endswith(": torn")
+    assert internal.endswith(": KeyError: 1")
+    assert repeated.startswith("a ")
 
 
 def test_a_session_that_was_cut_off() -> None:

@@ -1,6 +1,7 @@
 """Failures of one cause stand together."""
 
 import random
+import re
 
 from collections.abc import Callable
 
@@ -87,6 +88,9 @@ def test_another_place_message_or_exception_is_another_cause(different: Failure)
         (failure("\n====\nno rate\nmore"), "no rate"),
         (failure("Failed", "x\n>  f()\nE   no rate\nE   more"), "no rate"),
         (failure("Error:", "panic\nthe end"), "the end"),
+        (failure("ValueError: failed", "E   no rate"), "no rate"),
+        (failure("Failed", "E   ====\nE   no rate"), "no rate"),
+        (failure("Failed", "E   Failed\nE   no rate"), "no rate"),
         (failure("ValueError", ""), "ValueError"),
         (failure("", ""), ""),
         (failure("AssertionError", "", "AssertionError"), "AssertionError"),
@@ -108,6 +112,7 @@ def test_a_result_without_failures_has_a_group() -> None:
     """A producer that gives no reason is no reason to drop the test."""
     (group,) = groups([result("a")], place)
     assert (group.exception, group.message, group.results[0].id) == ("", "", "a")
+    assert leading(result("a")) == Failure(phase="", exception="", message="", traceback="")
     assert leading(result("a", failure("first"), failure("second"))).message == "first"
 
 
@@ -115,3 +120,18 @@ def test_normalising_is_stable() -> None:
     """What is normalised stays as it is."""
     line = normalised("at 0x7f, 3 of 4, /tmp/x/y")
     assert line == "at <address>, <n> of <n>, <tmp>"
+
+
+def test_a_group_says_where_and_what() -> None:
+    """A group has the exception, message and place of its failures, and a fingerprint of twelve hexadecimal digits."""
+    (group,) = groups([result("a", failure("boom", "a.py:f"))], place)
+    assert (group.exception, group.message, group.place) == ("ValueError", "boom", "a.py:f")
+    assert re.fullmatch("[0-9a-f]{12}", group.fingerprint)
+
+
+def test_a_message_that_is_no_text() -> None:
+    """Lone surrogates, which stand for bytes that are no text, make groups like any other message."""
+    made = groups(
+        [result("a", failure("\udcff")), result("b", failure("\udcff")), result("c", failure("\udcfe"))], place
+    )
+    assert [len(group.results) for group in made] == [2, 1]

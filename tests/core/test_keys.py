@@ -88,7 +88,22 @@ def test_keys_differ_exactly_where_a_difference_is_told(old: Manifest, new: Mani
     assert (digest(old) == digest(new)) == (differences(old, new) == ())
 
 
-STORED = json.loads(to_json(OLD))
+STORED = {
+    "schema": SCHEMA,
+    "checkpoint": "test",
+    "tree": "aa",
+    "command": ["make", "test"],
+    "settings": [["evidence", "tests"]],
+    "environment": [["LANG", "C"], ["PATH", "/bin"]],
+    "tools": [["python", "/a/python 3.11.7"]],
+    "platform": "linux-x86_64",
+}
+
+
+def test_the_stored_form() -> None:
+    """A manifest is stored as a JSON object of its fields, in one spelling: sorted and without blanks."""
+    assert to_json(OLD) == json.dumps(STORED, sort_keys=True, separators=(",", ":"))
+    assert from_json(json.dumps(STORED)) == OLD
 
 
 @pytest.mark.parametrize(

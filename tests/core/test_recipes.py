@@ -13,6 +13,7 @@ pytest
 @pytest -q
 $(PYTHON) -m pytest tests 2>&1
 pytest >out.log 2>&1
+>&2 echo running; pytest
 pytest &>out.log
 cd docs && make html
 cd docs; make html
@@ -99,6 +100,10 @@ MASKED = {
     "./server & sleep 1; pytest; kill $$!": "pytest",
     "go vet ./... | tee log": "go",
     "FOO=1 ./check.sh; rm -f x": "check.sh",
+    "FOO=1 env python3 -m pytest | cat": "pytest",
+    "set -o pipefail; pytest |& cat || true": "pytest",
+    "pytest || true; mypy src": "pytest",
+    "g++ -c x.cc | tee log": "g++",
 }
 
 
@@ -136,6 +141,8 @@ def test_ignored_by_a_dash(prefix: str) -> None:
         (".SHELLFLAGS = -ec", "pytest | tee log", True),
         (".SHELLFLAGS = -ec", "pytest || true", True),
         ("SHELL := /bin/bash", "pytest | tee log", True),
+        ("SHELL=/bin/bash\n.SHELLFLAGS=-ec", "ruff check .; mypy .", False),
+        ("# lint and test\n.POSIX:", "ruff check .; mypy .", False),
     ],
 )
 def test_the_shell_that_make_uses(head: str, line: str, said: bool) -> None:
@@ -149,6 +156,13 @@ def test_one_shell_for_all_lines() -> None:
     assert masked(makefile("cd x", "pytest", head=".ONESHELL:"), "test") == ""
     assert masked(makefile("pytest", "echo done", head=".ONESHELL:\n.SHELLFLAGS = -ec"), "test") == ""
     assert masked(".ONESHELL:\n", "test") == ""
+    assert "`pytest` is lost" in masked(makefile("pytest", "echo done", head="# note\n.ONESHELL:"), "test")
+
+
+def test_prefixes_within_one_shell() -> None:
+    """With .ONESHELL the first line's dash counts; prefixes of the lines after it are no part of their programs."""
+    assert masked(makefile("cd x", "@echo hello", "-@rm -f y", "pytest", head=".ONESHELL:"), "test") == ""
+    assert "the dash makes make ignore" in masked(makefile("-mypy src", "true", head=".ONESHELL:"), "test")
 
 
 @pytest.mark.parametrize(
@@ -158,6 +172,7 @@ def test_one_shell_for_all_lines() -> None:
         ("test: build ## Run; all | tests\n\tpytest\n", ("pytest",)),
         ("all test: x\n\ta\n\n# note\n\tb\nother:\n\tc\n", ("a", "b")),
         ("test::\n\ta\n", ("a",)),
+        ("test:\n\ta\n  # note\n\tb\n", ("a", "b")),
         ("test: ; pytest -q\n\tmore\n", ("pytest -q", "more")),
         ("test:\n\tpytest \\\n\t  -q\n", ("pytest -q",)),
         ("test: export FOO = a;b\ntest:\n\ta\n", ("a",)),

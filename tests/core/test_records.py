@@ -1,6 +1,7 @@
 """The words as plain data and back."""
 
 import json
+import re
 
 import pytest
 
@@ -139,3 +140,26 @@ def test_what_is_no_text_comes_back_exactly_if_it_must() -> None:
     assert records.to_data(finding)["path"] == "caf\\udce9"
     exact = json.loads(json.dumps(records.to_data(finding, exact=True)))
     assert records.from_data(Finding, exact) == finding
+
+
+@pytest.mark.parametrize(
+    ("wanted", "data", "message"),
+    [
+        (Evidence, "x", "Evidence: dict expected, str found"),
+        (Evidence, {"running": "t"}, "Evidence.running: list expected, str found"),
+        (Evidence, {"running": ["t", 1]}, "Evidence.running[1]: str expected, int found"),
+        (Evidence, {"durations": [["t"]]}, "Evidence.durations[0]: 2 items expected, 1 found"),
+        (Evidence, {"durations": [["t", "s"]]}, "Evidence.durations[0]: float expected, str found"),
+        (Evidence, {"strength": 7}, "Evidence.strength: 7 is no Strength"),
+        (Exit, {"code": "0"}, "Exit.code: int expected, str found"),
+        (Exit, {"resources": {"stall": {"cpu": 1}}}, "Exit.resources.stall: io is missing"),
+        (JUnitFile, {"passed": {}}, "JUnitFile.passed: list expected, dict found"),
+        (JUnitFile, {"passed": [1]}, "JUnitFile.passed: str expected, int found"),
+        (Session, {"passed": []}, "Session.passed: dict expected, list found"),
+        (Session, {"passed": {"t": "s"}}, "Session.passed.t: float expected, str found"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(wanted: type[object], data: object, message: str) -> None:
+    """An error says where, what was expected there, and what was found."""
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        records.from_data(wanted, data)

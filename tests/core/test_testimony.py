@@ -3,7 +3,7 @@
 import json
 
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_orxaq.core.testimony import clean, read, recovered
-from pytest_orxaq.model import Counts, Session, TestOutcome, TestResult
+from pytest_orxaq.model import Counts, Failure, Section, Session, TestOutcome, TestResult
 
 
 NONCE = "nonce"
@@ -60,6 +60,7 @@ def test_a_whole_journal_is_clean() -> None:
     """What a witness writes about passing tests reads as a clean session."""
     session = of(journal(("a", "passed"), ("b", "skipped"), ("c", "xfailed"), ("d", "xpassed")))
     assert clean(session)
+    assert session.name == "tests-7-00000000.jsonl"
     assert session.passed == {"a": 0.5}
     assert [str(result.outcome) for result in session.others] == ["skipped", "xfailed", "xpassed"]
     assert (session.pid, session.python, session.arguments, session.collected) == (7, "/py", ("-q",), 4)
@@ -83,16 +84,35 @@ def test_failures_are_read_whole() -> None:
     (result,) = of([*records, finish(records)]).others
     (read_failure,) = result.failures
     assert (result.file, result.line, result.parameters, result.duration) == ("f.py", 3, (("n", "1"),), 1.0)
-    assert (read_failure.phase, read_failure.exception, read_failure.message) == ("call", "E", "m")
-    assert (read_failure.sections[0].title, read_failure.sections[0].text) == ("out", "text")
+    assert read_failure == Failure(
+        phase="call", exception="E", message="m", traceback="t", sections=(Section(title="out", text="text"),)
+    )
+
+
+def test_what_is_left_out_is_empty() -> None:
+    """A header, a result and a failure need not say everything."""
+    records: list[Record] = [
+        ["session", {"nonce": NONCE}],
+        ["collected", 1],
+        ["-", "a", "failed", 0, {"failures": [{}]}],
+    ]
+    session = of([*records, finish(records)])
+    failure = Failure(phase="", exception="", message="", traceback="")
+    failed = TestResult(id="a", outcome=TestOutcome.FAILED, failures=(failure,))
+    counts = Counts(failed=1)
+    assert session == Session(
+        name=session.name, closed_at=2.0, exit_status=0, collected=1, others=(failed,), counts=counts
+    )
 
 
 def test_collectors_count_on_both_sides() -> None:
     """A skipped or broken collector is one more that was collected and one more that ended."""
-    records: list[Record] = [header(), ["collect", "f.py", "skipped", {}], ["collected", 0]]
+    records: list[Record] = [header(), ["collect", "f.py", "skipped", {}], ["collect", "g.py", "skipped", {}]]
+    records.append(["collected", 0])
     session = of([*records, finish(records)])
     assert clean(session)
-    assert session.collected == 1
+    assert session.collected == 2
+    assert session.others == tuple(TestResult(id=name, outcome=TestOutcome.SKIPPED) for name in ("f.py", "g.py"))
 
 
 def test_a_nested_session_is_its_counts() -> None:
@@ -103,6 +123,9 @@ def test_a_nested_session_is_its_counts() -> None:
     assert session.damage == ""
     assert session.counts == Counts(failed=3)
     assert not clean(session)
+    forged = of([*records, finish(records, missing="text")])
+    assert "not the witness's" in forged.damage
+    assert forged.closed_at is None
 
 
 # ------------------------------------------------------------------ journals cut short
@@ -144,6 +167,27 @@ def test_of_two_outcomes_the_worst_stands() -> None:
         assert not clean(session)
 
 
+@pytest.mark.parametrize(
+    "blame",
+    [
+        {"closed_at": None},
+        {"damage": "torn"},
+        {"collected": 2},
+        {"collected": None},
+        {"running": ("b",)},
+        {"missing": ("b",)},
+        {"repeated": ("a",)},
+        {"internal_errors": ("boom",)},
+    ],
+    ids=lambda blame: "-".join(f"{name}={value}" for name, value in blame.items()),
+)
+def test_each_blame_alone_spoils_a_session(blame: dict[str, Any]) -> None:
+    """A session is clean only if nothing at all speaks against it."""
+    whole = of(journal(("a", "passed")))
+    assert clean(whole)
+    assert not clean(replace(whole, **blame))
+
+
 def test_internal_errors_spoil_a_session() -> None:
     """An internal error leaves no session clean."""
     records: list[Record] = [header(), ["collected", 0], ["internal", "boom"]]
@@ -169,6 +213,7 @@ WHOLE = journal(("a", "passed"), ("b", "passed"))
         ([*WHOLE[:-2], WHOLE[-1]], "lines are missing"),
         ([*WHOLE[:2], WHOLE[1], *WHOLE[2:]], "twice"),
         ([*WHOLE[:-1], ["trouble", "no disk"]], "no disk"),
+        ([*WHOLE[:-1], finish(WHOLE[:-1], missing_number=-1)], "not the witness's"),
         ([*WHOLE[:-1], finish(WHOLE[:-1], counts=ZERO)], "closing counts"),
         ([*WHOLE[:-1], finish(WHOLE[:-1], missing_number=1)], "contradicts itself"),
         ([*WHOLE[:-1], finish(WHOLE[:-1], missing=["x"])], "contradicts itself"),
@@ -211,6 +256,8 @@ def test_what_no_witness_writes_is_damage(records: list[Record], why: str) -> No
         b'["+", NaN]\n',
         b"9" * 10_000 + b"\n",
         b"\0" * 99 + b"\n",
+        b'{"0": "+"}\n',
+        b"1\n",
     ],
 )
 def test_garbage_among_the_lines_is_damage_and_no_more(line: bytes) -> None:
@@ -228,6 +275,11 @@ def test_a_torn_line_in_the_middle_or_after_the_end_is_damage() -> None:
     after = read([*whole, b"["], name="n", nonce=NONCE)
     assert "after its end" in after.damage
     assert after.closed_at is None
+
+
+def test_only_the_beginning_of_long_trouble_is_kept() -> None:
+    """The witness's own trouble is told, but not at any length."""
+    assert of([*WHOLE[:-1], ["trouble", "x" * 9999]]).damage.count("x") == 500
 
 
 def test_half_a_surrogate_pair_becomes_printable() -> None:
@@ -317,7 +369,8 @@ SECOND = replace(FIRST, name="2", opened_at=3.0, closed_at=4.0, arguments=("-q",
 
 def test_what_a_later_rerun_passed_is_recovered() -> None:
     """A failure that the same thing's later session passed is recovered, in whatever order they are told."""
-    for sessions in ([FIRST, SECOND], [SECOND, FIRST]):
+    at_once = replace(SECOND, opened_at=2.0)
+    for sessions in ([FIRST, SECOND], [SECOND, FIRST], [FIRST, at_once]):
         assert recovered(sessions) == ((), (result("a"),))
 
 

@@ -44,6 +44,19 @@ def outcome(verdict: Verdict, *attempts: Attempt) -> Outcome:
 
 
 @pytest.mark.parametrize("cause", Cause)
+def test_the_machines_fault_is_told_from_the_codes(cause: Cause) -> None:
+    """What the machine did is infrastructure, what the code did is failed; four causes have a verdict of their own."""
+    own = {
+        Cause.PASSED: Verdict.PASSED,
+        Cause.CANCELLED: Verdict.CANCELLED,
+        Cause.TIMED_OUT: Verdict.TIMED_OUT,
+        Cause.UNPROVEN: Verdict.UNPROVEN,
+    }
+    whose = Verdict.INFRASTRUCTURE if cause.environmental else Verdict.FAILED
+    assert verdicts.of_attempts((attempt(cause),)) is own.get(cause, whose)
+
+
+@pytest.mark.parametrize("cause", Cause)
 def test_only_passed_passes(cause: Cause) -> None:
     """Every cause has a verdict, and only a pass is called passed."""
     assert (verdicts.of_attempts((attempt(cause),)) is Verdict.PASSED) == (cause is Cause.PASSED)
@@ -66,6 +79,34 @@ def test_a_run_is_as_good_as_its_worst(seen: list[Verdict]) -> None:
     assert (found in {Verdict.PASSED, Verdict.FLAKY}) == (bool(seen) and set(seen) <= {Verdict.PASSED, Verdict.FLAKY})
 
 
+WORST_FIRST = ["cancelled", "failed", "timed-out", "unproven", "infrastructure", "skipped", "flaky", "passed"]
+
+
+@pytest.mark.parametrize("rank", range(len(WORST_FIRST) - 1), ids=WORST_FIRST[:-1])
+def test_the_worst_verdict_is_the_runs(rank: int) -> None:
+    """Of all verdicts at once the worst is the run's; of none at all, nothing is proven."""
+    assert verdicts.of_run(Verdict(name) for name in reversed(WORST_FIRST[rank:])) is Verdict(WORST_FIRST[rank])
+    assert verdicts.of_run(()) is Verdict.UNPROVEN
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [
+        ("passed", 0),
+        ("flaky", 0),
+        ("failed", 1),
+        ("unproven", 3),
+        ("infrastructure", 4),
+        ("skipped", 5),
+        ("timed-out", 124),
+        ("cancelled", 143),
+    ],
+)
+def test_every_verdict_has_its_exit_code(verdict: str, code: int) -> None:
+    """The scale of exit codes is a promise to scripts."""
+    assert verdicts.exit_code(Verdict(verdict), (), fail_on_flaky=False) == code
+
+
 @given(st.sampled_from(Verdict), st.booleans())
 def test_exit_code_0_only_for_passes(verdict: Verdict, fail_on_flaky: bool) -> None:
     """Exit code 0 means passed, or flaky where that is not asked to fail."""
@@ -83,8 +124,15 @@ def test_cancelled_says_by_what(signal: int, code: ExitCode) -> None:
 
 
 def test_nothing_to_run_is_a_usage_error() -> None:
-    """A missing target exits 2, unless something else failed too."""
+    """A missing target exits 2, unless something else failed too; what passed beside it changes nothing."""
     missing = outcome(Verdict.FAILED, attempt(Cause.MISCONFIGURED))
+    passed = outcome(Verdict.PASSED, attempt(Cause.PASSED))
     failed = outcome(Verdict.FAILED, attempt(Cause.TESTS_FAILED))
     assert verdicts.exit_code(Verdict.FAILED, (missing,), fail_on_flaky=False) == ExitCode.USAGE
     assert verdicts.exit_code(Verdict.FAILED, (missing, failed), fail_on_flaky=False) == ExitCode.FAILED
+    assert verdicts.exit_code(Verdict.FAILED, (missing, passed), fail_on_flaky=False) == ExitCode.USAGE
+
+
+def test_what_never_ran_is_no_usage_error() -> None:
+    """A failed checkpoint without any attempt was not misconfigured, it was not run."""
+    assert verdicts.exit_code(Verdict.FAILED, (outcome(Verdict.FAILED),), fail_on_flaky=False) == ExitCode.FAILED
