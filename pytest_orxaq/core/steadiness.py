@@ -61,8 +61,7 @@ def before_boot(changed_at: float, anchors: Sequence[Anchor], *, offset: float) 
     An old change time alone proves nothing: where the clock was set forward since the boot, yesterday's time is
     on a lock of today. So the clock must be known from the first seconds on, and have been the same ever since.
     """
-    agreeing = _latest_that_agree(anchors, offset)
-    known_from_the_start = len(agreeing) == len(anchors) and any(anchor.rough for anchor in agreeing)
+    known_from_the_start = any(anchor.rough for anchor in _latest_that_agree(anchors, offset))  # it is the first of all
     return known_from_the_start and changed_at < offset - BOOT_MARGIN
 
 

@@ -154,6 +154,7 @@ def test_gaps_are_told() -> None:
     found = judged(blind, replace(OLD, sight=replace(EVERYTHING, gaps=("b", "c"))))
     assert (found.state, found.unseen) == (LockState.UNKNOWN, ("a", "b", "c"))
     assert found.why == "nobody was seen to hold it, but not everybody could be seen"
+    assert judged(blind, OLD).state is judged(OLD, blind).state is LockState.UNKNOWN
 
 
 # ---------------------------------------------------------------- the dead

@@ -666,8 +666,8 @@ def test_another_users_holder_is_seen_by_root(shared: Bench) -> None:
     """Root sees who holds it, whoever that is."""
     give_away(shared)
     script, wait = shared.blocker()
-    for fifo in shared.folder.glob("*0"):
-        fifo.chmod(0o666)
+    for name in ("ready0", "go0"):
+        (shared.folder / name).chmod(0o666)
     (shared.top / ".gitattributes").write_text("file filter=slow\n")
     shared.write("two\n")
     process = shared.start(*AS_SOMEBODY, "git", "-c", f"filter.slow.clean={script}; cat", "add", "file")

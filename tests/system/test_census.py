@@ -306,6 +306,8 @@ def test_threads_of_the_kernel_are_names(proc: Path) -> None:
 def test_who_is_about_to_end_is_dead(proc: Path) -> None:
     """A process that the kernel takes apart has no files any more, and is none to be seen."""
     add(proc, flags=census._EXITING)
+    add(proc, 8)
+    (proc / "8/stat").write_text(LINE.format(flags=0, threads=1).replace(" S ", " Z "))
     assert not take(0.0).processes
 
 
