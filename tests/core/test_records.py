@@ -128,12 +128,6 @@ def test_wrong_shapes_are_refused(data: object) -> None:
         records.from_data(Stall, data)
 
 
-def test_a_pair_has_two() -> None:
-    """A tuple of fixed length is read as such."""
-    with pytest.raises(ValueError, match="2 items expected, 1 found"):
-        records.from_data(Evidence, {"durations": [["t"]]})
-
-
 def test_what_is_no_text_comes_back_exactly_if_it_must() -> None:
     """A path that is no UTF-8 is escaped for others, and read back byte for byte where we write for ourselves."""
     finding = Finding(path="caf\udce9", line=1, column=None, code="", message="")
