@@ -95,7 +95,7 @@ def wait_for(
 
     until = time.monotonic() + min(patience, grounds.terms.floor + _LONGER_THAN_THE_FLOOR)
     recoveries: tuple[Recovery, ...] = ()
-    told = ""
+    told: object = ()
     while True:
         left = None
         with contextlib.suppress(BusyError):  # the other one does what we would do
@@ -106,9 +106,9 @@ def wait_for(
                 return Waited(recoveries=recoveries)
         words = "another recovery is at work" if left is None else _sentence(left)
         seconds = min(until - time.monotonic(), _PAUSE * (0.5 + os.urandom(1)[0] / 510))
-        if seconds > 0 and words != told:
+        if seconds > 0 and told != (now := _what_matters(left)):
             waiting(words)
-            told = words
+            told = now
         if seconds <= 0 or pause(seconds):
             return Waited(recoveries=recoveries, in_the_way=words, advice="" if left is None else _advice(left))
 
@@ -116,6 +116,11 @@ def wait_for(
 def explained(diagnosis: Diagnosis, waited: Waited) -> Diagnosis:
     """Why git is locked, in words that name what was seen, what could not be seen, and what an operator may do."""
     return replace(diagnosis, why=f"{diagnosis.why}: {waited.in_the_way}", advice=waited.advice or diagnosis.advice)
+
+
+def _what_matters(left: "Examined | None") -> object:
+    """What is worth being told again when it changes; the age in the words changes all the time."""
+    return left and (left.lock.path, left.judgement.state, left.judgement.holder and left.judgement.holder.pid)
 
 
 def _sentence(left: "Examined") -> str:
