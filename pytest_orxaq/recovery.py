@@ -85,8 +85,9 @@ def terminate_holders(grounds: Grounds, *, pause: Callable[[float], bool]) -> tu
 def _terminate(path: str, holder: Suspect) -> str:
     who = f"process {holder.pid} ({holder.command})"
     try:
-        if not _ask_to_end(holder):
-            return f"{who} had ended by itself"
+        _ask_to_end(holder)
+    except ProcessLookupError:
+        return f"{who} had ended by itself"
     except PermissionError:
         return f"{who} holds {path}, and belongs to another user"
     until = time.monotonic() + _PATIENCE
@@ -97,20 +98,14 @@ def _terminate(path: str, holder: Suspect) -> str:
     return f"{who} was asked to end, and {path} is still there"
 
 
-def _ask_to_end(holder: Suspect) -> bool:
-    """Send SIGTERM to the very process that was seen; False if it is gone, whoever has its number now."""
-    try:
-        descriptor = os.pidfd_open(holder.pid)
-    except ProcessLookupError:
-        return False
+def _ask_to_end(holder: Suspect) -> None:
+    """Send SIGTERM to the very process that was seen. Raises ProcessLookupError if it is gone, whoever has its number."""
+    descriptor = os.pidfd_open(holder.pid)
     try:
         # From here on the descriptor means one process; whether it is the one that was seen, its start tells.
         seen = census.look_at(holder.pid, offset=clocks.offset_now())
         if seen is None or abs(seen.started_at - holder.started_at) > _SAME_START:
-            return False
+            raise ProcessLookupError
         signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-    except ProcessLookupError:
-        return False
     finally:
         os.close(descriptor)
-    return True

@@ -3,18 +3,32 @@
 import io
 import json
 import os
+import types
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_orxaq import gate
-from pytest_orxaq.cli.console import Plain
+from pytest_orxaq import attempts as attempts_module
+from pytest_orxaq import clearing, gate, recovery
+from pytest_orxaq.cli.console import Both, Events, Plain
 from pytest_orxaq.faults.handles import GitLock
 from pytest_orxaq.faults.isolation import Git
-from pytest_orxaq.model import Cause, Verdict
+from pytest_orxaq.model import (
+    Attempt,
+    Cause,
+    Checkpoint,
+    Diagnosis,
+    Evidence,
+    EvidenceKind,
+    Exit,
+    LeakedProcess,
+    Verdict,
+)
+from pytest_orxaq.repository import locks, memory, quarantine
 
 
 Make = Callable[..., GitLock]
@@ -154,3 +168,67 @@ def test_a_lock_elsewhere_is_not_ours_to_wait_for(
     ran = top.gate("--timeout", "60s")
     assert (ran.code, len(attempts(ran))) == (4, 3), ran.err
     assert other.held
+
+
+def test_a_dead_lock_that_may_not_go_is_told(isolated_git: Callable[..., Git], stale_git_lock: Make, top: Any) -> None:
+    """Where the configuration forbids it, a dead lock stays: the report and the closing words say so."""
+    repo = isolated_git()
+    lock = stale_git_lock(repo, "index")
+    configured(repo.path, "git", "add", "orxaq.toml")
+    text = (repo.path / "orxaq.toml").read_text().replace("[locks]", '[locks]\nrelease = "never"')
+    (repo.path / "orxaq.toml").write_text(text)
+    ran = type(top)(repo.path).gate("--timeout", "3s")
+    assert ran.code == 4, ran.err
+    assert "the lock is dead, but stays: the policy" in attempts(ran)[-1]["diagnosis"]["advice"]
+    assert "It stays: the policy" in (repo.path / ".orxaq" / "report.html").read_text().replace("&#34;", '"')
+    assert lock.held
+
+
+def test_another_recovery_is_no_reason_to_fail(
+    isolated_git: Callable[..., Git], stale_git_lock: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While somebody else recovers, an attempt starts all the same; who has to wait for a lock says for whom."""
+    monkeypatch.setattr(locks, "PATIENCE", 0.05)
+    lock = stale_git_lock(isolated_git(), "index")
+    told: list[str] = []
+    with (
+        recovery.opened(lock.where, os.environ, floor=0.0, tenancy=False) as grounds,
+        quarantine.mutex(grounds.state.common, timeout=1.0),
+    ):
+        cleared = clearing.clear(grounds, pause=lambda _: False)
+        assert cleared == clearing.Cleared(present=frozenset({str(lock.path)}))
+        waited = clearing.wait_for(grounds, "", patience=0.5, pause=lambda _: False, waiting=told.append)
+    assert told == ["another recovery is at work"]
+    assert waited.in_the_way == "another recovery is at work"
+    assert lock.held
+
+
+def test_listeners_hear_of_the_wait() -> None:
+    """Programs get an event, people a line that stays."""
+    out, err = io.StringIO(), io.StringIO()
+    both = Both(Plain(err), Events(out))
+    both.blocked("it is live")
+    assert json.loads(out.getvalue()) == {"event": "blocked", "checkpoint": "", "words": "it is live"}
+    assert "waiting for a git lock: it is live" in err.getvalue()
+
+
+def test_deaths_are_told_only_where_all_are_known_to_be_gone(isolated_git: Callable[..., Git]) -> None:
+    """An attempt that something outlived proves nothing of the locks that it left."""
+    survivor = LeakedProcess(pid=1, command="x", age=0.0)
+    attempt = Attempt(
+        number=1,
+        mailbox="",
+        started_at=0.0,
+        exit=Exit(survivors=(survivor,)),
+        evidence=Evidence(),
+        diagnosis=Diagnosis(cause=Cause.KILLED, why=""),
+    )
+    checkpoint = Checkpoint(name="add", command=("true",), evidence=EvidenceKind.EXIT)
+    with recovery.opened(isolated_git().path, os.environ, floor=0.0, tenancy=False) as grounds:
+        (grounds.places.own / "index.lock").touch()
+        bench = types.SimpleNamespace(grounds=grounds, run="r")
+        attempts_module._bury(bench, checkpoint, attempt, began_at=0.0, present=frozenset())  # type: ignore[arg-type]
+        assert memory.recall(grounds.state.common).deaths == ()
+        gone = replace(attempt, exit=Exit())
+        attempts_module._bury(bench, checkpoint, gone, began_at=0.0, present=frozenset())  # type: ignore[arg-type]
+        assert [death.actor for death in memory.recall(grounds.state.common).deaths] == ["add #1 of run r"]

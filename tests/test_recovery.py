@@ -6,19 +6,22 @@ import subprocess
 import sys
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_orxaq import recovery
+from pytest_orxaq.cli.locks import _lock_lines
 from pytest_orxaq.errors import BusyError, UsageError
 from pytest_orxaq.faults.handles import GitLock
 from pytest_orxaq.faults.isolation import Git
 from pytest_orxaq.faults.recipes import KINDS, LockKind
-from pytest_orxaq.model import LockState, Proof
+from pytest_orxaq.model import LockState, Proof, Relation, Suspect
 from pytest_orxaq.repository import locks, quarantine
 from pytest_orxaq.repository.locks import Survey
+from pytest_orxaq.system import census, clocks
 
 
 Repositories = Callable[..., Git]
@@ -216,6 +219,92 @@ def test_the_command_terminates_a_proven_holder_only(isolated_git: Repositories,
     done = orxaq("locks", "--terminate-holder", cwd=lock.where)
     assert "was asked to end" in done.stderr, done
     assert (done.returncode, lock.path.exists()) == (0, False)
+
+
+def test_the_command_lets_a_likely_holder_alone(
+    isolated_git: Repositories, live_git_lock: Make, stale_git_lock: Make
+) -> None:
+    """Of a git that waits for its hook it is likely that it holds the lock, and no more: it is not asked to end."""
+    stale_git_lock(isolated_git(), "config")
+    lock = live_git_lock(isolated_git("other"), "index-hook")
+    done = orxaq("locks", "--terminate-holder", os.fspath(lock.where), cwd=lock.where)
+    assert "not proven: it was let alone" in done.stderr
+    assert (done.returncode, lock.held) == (1, True)
+    assert "live" in done.stdout
+
+
+def test_a_holder_that_does_not_end_is_told(
+    isolated_git: Repositories, live_git_lock: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A holder that cannot hear (it is stopped) is not killed; another one's lock beside it is not its business."""
+    monkeypatch.setattr(recovery, "_PATIENCE", 0.1)
+    lock = live_git_lock(isolated_git(), "config")
+    with recovery.opened(lock.where, os.environ, floor=0.0, tenancy=False) as grounds:
+        (words,) = recovery.terminate_holders(grounds, pause=at_once)
+    assert f"process {lock.pid}" in words
+    assert "is still there" in words
+    assert lock.held
+
+
+def test_nobody_else_is_asked_to_end(
+    isolated_git: Repositories, stale_git_lock: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead lock has no holder to end; a process that is gone, or whose number is another's by now, gets no signal."""
+    lock = stale_git_lock(isolated_git(), "index")
+    with recovery.opened(lock.where, os.environ, floor=0.0, tenancy=False) as grounds:
+        assert recovery.terminate_holders(grounds, pause=at_once) == ()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    suspect = Suspect(pid=gone.pid, command="git add", started_at=0.0, relation=Relation.HOLDS_OPEN)
+    assert recovery._terminate(str(lock.path), suspect).endswith("had ended by itself")
+    assert recovery._terminate(str(lock.path), replace(suspect, pid=os.getpid())).endswith("had ended by itself")
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("signal.pidfd_send_signal", refused)
+    started = census.look_at(os.getpid(), offset=clocks.offset_now())
+    assert started is not None
+    ours = replace(suspect, pid=os.getpid(), started_at=started.started_at)
+    assert "belongs to another user" in recovery._terminate(str(lock.path), ours)
+
+
+@pytest.mark.parametrize("what", ["fifo", "folder", "link"])
+def test_what_is_no_lock_of_gits_stays_and_is_told(isolated_git: Repositories, what: str) -> None:
+    """A pipe, a folder or a link of a lock's name is never opened or moved, not even on the operator's word; it remains."""
+    repo = isolated_git()
+    path = repo.dir / "index.lock"
+    {"fifo": os.mkfifo, "folder": os.mkdir, "link": lambda place: os.symlink("/dev/zero", place)}[what](path)
+    (each,) = survey(repo, tenancy=True).examined
+    assert each.judgement.state is LockState.UNKNOWN
+    assert each.remains
+    assert each.recovery is None
+    done = orxaq("locks", "--recover", "--assume-exclusive", cwd=repo.path)
+    assert (done.returncode, os.path.lexists(path)) == (1, True)
+
+
+def test_the_list_tells_all_that_is_known(isolated_git: Repositories, stale_git_lock: Make) -> None:
+    """What stays says why, what was not looked at and what was left half done is told, and so is what to do next."""
+    repo = isolated_git()
+    lock = stale_git_lock(repo, "rebase-todo")
+    repo.write("orxaq.toml", '[locks]\nrelease = "never"\nmin-age = 0\n')
+    repo.write(".gitmodules", '[submodule "x"]\n\tpath = x\n\turl = ./x\n')
+    repo.write("x/.git", "gitdir: nowhere\n")
+    listed = orxaq("locks", cwd=repo.path).stdout
+    assert "take the dead away:  orxaq locks --recover" in listed
+    assert "left half done, not touched: A rebase was begun" in listed
+    assert "not looked at: " in listed
+    kept = orxaq("locks", "--recover", cwd=repo.path).stdout
+    assert 'not released: the policy (release = "never") does not allow it' in kept
+    assert lock.held
+
+
+@pytest.mark.parametrize(("age", "words"), [(-1.0, "from the future"), (7200.0, "2 h old"), (180000.0, "2 d old")])
+def test_ages_are_told_in_words(age: float, words: str, isolated_git: Repositories, stale_git_lock: Make) -> None:
+    """In the largest unit that fits."""
+    (each,) = survey(stale_git_lock(isolated_git(), "index").where, release=False).examined
+    lines = _lock_lines(replace(each, signals=replace(each.signals, age=age)))
+    assert words in lines[0]
 
 
 @pytest.mark.parametrize(

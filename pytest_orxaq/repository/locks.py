@@ -37,7 +37,8 @@ class Examined:
     @property
     def remains(self) -> bool:
         """Whether git still trips over it."""
-        return self.signals.snapshot is not None and not (self.recovery and self.recovery.released)
+        there = self.signals.snapshot is not None or bool(self.signals.oddity)
+        return there and not (self.recovery and self.recovery.released)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import pytest
 from pytest_orxaq.repository import memory
 from pytest_orxaq.repository.changes import change
 from pytest_orxaq.repository.places import Places, locate
+from pytest_orxaq.system import process
 from pytest_orxaq.system.process import ask
 
 
@@ -69,6 +70,17 @@ def test_a_git_that_had_to_be_killed_is_remembered_with_its_lock(places: Places,
     assert before <= death.began_at
     assert death.began_at - memory.COARSE <= lock.stat().st_ctime <= death.ended_at
     assert death.actor == "git add"
+
+
+def test_what_leaves_its_group_is_nobodys_death(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the group does not empty in time, no death is put on record: somebody may still hold the lock."""
+    monkeypatch.setattr(process, "_group_lives", lambda _: True)
+    answer = change(places, "-c", "alias.wait=!exec sleep 60", "wait", remembered=tmp_path, timeout=0.2, grace=0.1)
+    assert answer.timed_out
+    assert not answer.gone
+    assert memory.recall(tmp_path).deaths == ()
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
