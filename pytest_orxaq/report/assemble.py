@@ -170,9 +170,10 @@ def _attempt(attempt: Attempt, anchor: str, failures: Failures, *, last: bool) -
 
 def _recovered(recovery: Recovery) -> str:
     """What was done about a git lock, and how to take it back."""
+    why = sentence(recovery.judgement.why).rstrip(".")
     if recovery.released:
-        return f"{sentence(recovery.judgement.why)} Released; orxaq locks --restore {recovery.id} puts it back."
-    return f"{sentence(recovery.judgement.why)} It stays: {recovery.why_not}."
+        return f"{why}. It was released; orxaq locks --restore {recovery.id} puts it back."
+    return f"{why}. It stays: {recovery.why_not}."
 
 
 def _tone(attempt: Attempt) -> Tone:
