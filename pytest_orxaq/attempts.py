@@ -1,17 +1,19 @@
 """Take one checkpoint through its attempts, until one of them settles it."""
 
 import os
+import sys
 import threading
 import time
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import mailbox
+from . import clearing, mailbox
 from .audience import Audience
 from .core import environment, redaction, retry, transcript
-from .model import Attempt, Cause, Checkpoint, EvidenceKind, Exit, Settings
+from .model import Attempt, Cause, Checkpoint, EvidenceKind, Exit, Recovery, Settings
+from .repository.grounds import Grounds
 from .system import process, resources
 from .system.journal import Journal, Severity, Trace
 
@@ -36,6 +38,7 @@ class Bench:
     journal: Journal
     trace: Trace  # handed down, so that what runs below can join it
     audience: Audience
+    grounds: Grounds  # where git's locks are looked for
 
     @property
     def remaining(self) -> float:
@@ -48,24 +51,59 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
     attempts: tuple[Attempt, ...] = ()
     waited = 0.0
     while True:
-        attempts += (_attempt(bench, checkpoint, number=len(attempts) + 1, waited=waited),)
+        before = clearing.clear(bench.grounds, pause=bench.cancellation.wait)
+        began_at = time.time()
+        number = len(attempts) + 1
+        attempts += (_attempt(bench, checkpoint, number=number, waited=waited, recoveries=before.recoveries),)
+        _bury(bench, checkpoint, attempts[-1], began_at=began_at, present=before.present)
         delay = _delay(bench, checkpoint, attempts)
+        if attempts[-1].diagnosis.cause is Cause.GIT_LOCKED:
+            attempts, free = _wait_for_lock(bench, attempts, patience=0.0 if delay is None else bench.remaining)
+            delay = delay if free else None
         if delay is None:
             return attempts
-        bench.journal.emit(
-            "orxaq.recovery.attempt",
-            f"retrying {checkpoint.name} in {delay:.1f} s",
-            severity=Severity.WARN,
-            attributes={
-                **_names(checkpoint, len(attempts)),
-                "orxaq.recovery.kind": "retry",
-                "error.type": attempts[-1].diagnosis.cause.value,
-            },
-        )
-        bench.audience.retrying(attempts[-1], delay)
+        _tell_retry(bench, checkpoint, attempts[-1], delay)
         since = time.monotonic()
         bench.cancellation.wait(delay)  # a signal ends it, and then the next attempt before it begins
         waited = time.monotonic() - since
+
+
+def _wait_for_lock(bench: Bench, attempts: tuple[Attempt, ...], *, patience: float) -> tuple[tuple[Attempt, ...], bool]:
+    """Wait for the lock that stopped the last attempt; the attempts with what came of it, and whether it is gone."""
+    *before, last = attempts
+    waited = clearing.wait_for(
+        bench.grounds,
+        last.diagnosis.line,
+        patience=patience,
+        pause=bench.cancellation.wait,
+        waiting=bench.audience.blocked,
+    )
+    last = replace(last, recoveries=(*last.recoveries, *waited.recoveries))
+    if waited.in_the_way:
+        last = replace(last, diagnosis=clearing.explained(last.diagnosis, waited))
+    return (*before, redaction.redacted(last, bench.secrets)), not waited.in_the_way
+
+
+def _bury(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, *, began_at: float, present: frozenset[str]) -> None:
+    """Remember that an attempt is gone to its last process: a lock that came with it has no holder any more."""
+    # Elsewhere than on Linux orphans are not ours to count, so that nobody can say that all are gone.
+    if sys.platform == "linux" and not attempt.exit.survivors:
+        actor = f"{checkpoint.name} #{attempt.number} of run {bench.run}"
+        clearing.bury(bench.grounds, actor, began_at=began_at, present=present)
+
+
+def _tell_retry(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, delay: float) -> None:
+    bench.journal.emit(
+        "orxaq.recovery.attempt",
+        f"retrying {checkpoint.name} in {delay:.1f} s",
+        severity=Severity.WARN,
+        attributes={
+            **_names(checkpoint, attempt.number),
+            "orxaq.recovery.kind": "retry",
+            "error.type": attempt.diagnosis.cause.value,
+        },
+    )
+    bench.audience.retrying(attempt, delay)
 
 
 def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) -> float | None:
@@ -83,7 +121,9 @@ def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) 
     )
 
 
-def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float) -> Attempt:
+def _attempt(
+    bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float, recoveries: tuple[Recovery, ...]
+) -> Attempt:
     threading.Thread(target=_make_ready, daemon=True).start()
     box = mailbox.create(bench.folder, f"{checkpoint.name}-{number}", os.urandom(16).hex())
     bench.audience.begun(checkpoint, number)
@@ -106,6 +146,7 @@ def _attempt(bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float
         evidence=evidence,
         diagnosis=found,
         waited=waited,
+        recoveries=recoveries,
         output_tail=_tail(_output(box)),
     )
     _tell(bench, checkpoint, attempt)

@@ -25,5 +25,8 @@ class Audience(Protocol):
     def retrying(self, attempt: Attempt, delay: float) -> None:
         """*attempt* failed for the machine's sake; the next one starts after *delay* seconds."""
 
+    def blocked(self, words: str) -> None:
+        """A git lock is waited for; told again when what is known of it changes."""
+
     def ended(self, outcome: Outcome) -> None:
         """A checkpoint is through."""

@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 
 from .core.durations import parse
 from .errors import ConfigError
-from .model import Checkpoint, EvidenceKind, Settings
+from .model import Checkpoint, EvidenceKind, ReleasePolicy, Settings
 
 
-GATE_KEYS = ("deadline", "checkpoints", "deep", "first-delay", "longest-delay", "templates", "checkpoint")
+GATE_KEYS = ("deadline", "checkpoints", "deep", "first-delay", "longest-delay", "templates", "locks", "checkpoint")
+LOCK_KEYS = ("release", "min-age")
 CHECKPOINT_KEYS = ("command", "timeout", "evidence", "junit", "retries", "environment", "key-environment")
 MOST_RETRIES = 100
 
@@ -178,6 +179,7 @@ class _Reader:
             if name in usual:
                 self.refuse(("deep",), f'"{name}" is in checkpoints and in deep: it would run twice')
         chosen = usual if override is None else override
+        locks = self.table(("locks",), LOCK_KEYS)
         settings = Settings(
             deadline=self.positive(table, (), "deadline", Settings().deadline),
             checkpoints=chosen,
@@ -187,6 +189,8 @@ class _Reader:
             longest_delay=self.duration(table, (), "longest-delay", Settings().longest_delay),
             origin=self.file.name if self.file.text else "defaults",
             templates=self.folder(table, "templates"),
+            lock_release=self.release(locks),
+            lock_min_age=self.duration(locks, ("locks",), "min-age", Settings().lock_min_age),
         )
         if settings.first_delay > settings.longest_delay:
             self.refuse(("first-delay",), "first-delay is longer than longest-delay")
@@ -311,6 +315,14 @@ class _Reader:
             return shlex.split(command)
         except ValueError as error:
             self.refuse((*path, "command"), f"command: {str(error).lower()}")
+
+    def release(self, table: dict[str, Any]) -> ReleasePolicy:
+        """Which stale git locks may be taken away."""
+        found = table.get("release", Settings().lock_release)
+        policies = tuple(ReleasePolicy)
+        if found not in policies:
+            self.refuse(("locks", "release"), f"unknown release {_shown(found)}{self.meant(str(found), policies)}")
+        return ReleasePolicy(found)
 
     def evidence(self, table: dict[str, Any], path: tuple[str, ...], name: str) -> EvidenceKind:
         """What must be there before exit code 0 is believed."""

@@ -18,6 +18,8 @@ from .core import environment, redaction, verdicts
 from .errors import OrxaqError, UsageError
 from .model import Attempt, Checkpoint, EvidenceKind, GitState, Outcome, RunRecord, Settings, StoredPass, Verdict
 from .repository import trees
+from .repository.grounds import Grounds, Terms
+from .repository.places import Places
 from .system import process, resources
 from .system import state as states
 from .system.journal import Journal, Severity, make_trace, read_traceparent
@@ -212,6 +214,12 @@ def _begin(
         journal=journal,
         trace=trace,
         audience=audience,
+        grounds=Grounds(
+            places=Places(own=repository.own, common=repository.common, top=repository.top),
+            state=state,
+            terms=Terms(policy=settings.lock_release, floor=settings.lock_min_age),
+            journal=journal,
+        ),
     )
     record = RunRecord(
         id=name,

@@ -35,6 +35,14 @@ class Checkpoint:
     key_environment: tuple[str, ...] = ()  # names whose values are part of the pass key
 
 
+class ReleasePolicy(StrEnum):
+    """Which dead locks may be taken out of git's way."""
+
+    PROOF = "proof"
+    ELIMINATION = "elimination"  # those with a proof, and by elimination too
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The configuration in force, and where it came from."""
@@ -47,6 +55,8 @@ class Settings:
     longest_delay: float = 30.0
     origin: str = "defaults"  # the file that was read
     templates: str = ""  # a folder, relative to the top, with report templates of the user's own
+    lock_release: ReleasePolicy = ReleasePolicy.ELIMINATION  # which stale git locks may be taken away
+    lock_min_age: float = 300.0  # unchanged for so long, before a lock may be dead by elimination
 
 
 # ---------------------------------------------------------------- exit
@@ -363,6 +373,177 @@ class Diagnosis:
     advice: str = ""  # what to do
 
 
+# ---------------------------------------------------------------- locks
+
+
+class LockKind(StrEnum):
+    """What a git lock file guards."""
+
+    INDEX = "index"
+    PARTIAL_INDEX = "partial-index"  # next-index-PID.lock: of a commit of some paths only
+    STASH_INDEX = "stash-index"
+    PSEUDOREF = "pseudoref"  # HEAD, ORIG_HEAD and their like
+    REF = "ref"
+    REFLOG = "reflog"
+    PACKED_REFS = "packed-refs"
+    PACKED_REFS_NEW = "packed-refs-new"  # no lock by name, yet it blocks like one
+    REFTABLE = "reftable"
+    CONFIG = "config"
+    MODULES = "modules"  # .gitmodules, in the work tree
+    SHALLOW = "shallow"
+    SPARSE_CHECKOUT = "sparse-checkout"
+    RERERE = "rerere"
+    SEQUENCER = "sequencer"  # MERGE_MSG, todo lists and heads of rebase and its like
+    COMMIT_GRAPH = "commit-graph"
+    MULTI_PACK_INDEX = "multi-pack-index"
+    ALTERNATES = "alternates"
+    LOOSE_OBJECT_INDEX = "loose-object-index"
+    MAINTENANCE = "maintenance"
+    SCHEDULE = "schedule"
+    GC = "gc"  # gc.pid.lock and gc.log.lock; gc.pid itself is git's own business
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A git lock file, as its name tells it. Names that are not UTF-8 bear surrogates, as :func:`os.fsdecode` makes them."""
+
+    path: str  # absolute
+    kind: LockKind
+    target: str  # the file that it guards, absolute
+    directory: str  # git's folder that it belongs to, absolute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a lock file is at one moment; two that are equal are the same lock, unchanged, as long as it is held open."""
+
+    device: int
+    inode: int
+    modified_at: int  # nanoseconds of Unix time, as the file system tells it
+    changed_at: int  # the same; unlike the former, nobody can set it
+    size: int
+    digest: str  # SHA-256 of the content
+    content: str  # empty, index, torn-index, object-name, other
+
+
+class Relation(StrEnum):
+    """What ties a process to a lock."""
+
+    HOLDS_OPEN = "has the lock open"
+    NAMED_IN_ENVIRONMENT = "names the lock or its index in its environment"
+    NAMED_IN_ARGUMENTS = "names the lock or its index in its arguments"
+    WRITES_HERE = "is a git, or uses a git library, in this repository"
+    STOPPED_HERE = "is stopped with something of this repository open"
+    PID_FILE = "is named by git's own pid file beside the lock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A process that may hold a lock, or has to be shown not to."""
+
+    pid: int
+    command: str  # its arguments, shortened
+    started_at: float  # Unix time by the clock as it is now; see Sight.clock
+    relation: Relation
+    has_children: bool = False
+    ancestor: bool = False  # of the observer
+    harmless: str = ""  # why it cannot hold this lock: a daemon that only reads; empty if it can
+
+
+class Clock(StrEnum):
+    """Whether the wall clock was set since the lock was last changed, which decides what start times are worth."""
+
+    STEADY = "steady"  # an earlier observation of ours, from before the lock, agrees with now
+    SET = "set"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """How much of the machine could be seen; everything that could not is a gap, in a sentence."""
+
+    processes: int = 0  # looked at
+    gaps: tuple[str, ...] = ("nothing was looked at",)
+    clock: Clock = Clock.UNKNOWN
+
+    @property
+    def complete(self) -> bool:
+        """Whether a holder that is not seen is none."""
+        return not self.gaps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnDeath:
+    """A process group of ours that worked in the repository, was killed, and is gone to the last process."""
+
+    actor: str  # what it was: a command line, or run and attempt
+    began_at: float  # Unix time
+    ended_at: float
+    absent_before: bool  # the lock was not there when it began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """Everything that was observed of one lock at one moment."""
+
+    lock: Lock
+    snapshot: Snapshot | None  # None: gone, or never a plain file
+    oddity: str = ""  # why it is no lock of git's making (a link, a folder, a pipe, unreadable); a sentence
+    age: float = 0.0  # seconds since its last change, by the clock of the file system; negative: from the future
+    suspects: tuple[Suspect, ...] = ()
+    leased: bool | None = (
+        None  # False: somebody has it open, seen or not; True: nobody has; None: it could not be asked
+    )
+    pid_file: str = ""  # path of git's pid file beside it, if there is one
+    pid_file_dead: bool = False  # written with the lock, by a process of this boot and namespace, which is gone
+    own_death: OwnDeath | None = None
+    before_boot: bool = False  # last changed before this boot, by a margin, on a disk of this machine
+    tenancy: bool = False  # the operator has declared that nobody else works here
+    sight: Sight = field(default_factory=Sight)
+
+
+class LockState(StrEnum):
+    """What is known of a lock."""
+
+    LIVE = "live"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+class Proof(StrEnum):
+    """Why a lock is dead, strongest first."""
+
+    OWN_DEATH = "our own process made it, and was killed"
+    PID_FILE = "git's pid file names a process that is gone"
+    BOOT = "it is older than the boot"
+    TENANCY = "the operator declared that nobody else works here"
+    ELIMINATION = "every process was seen, and none can hold it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What the signals prove of a lock."""
+
+    state: LockState
+    why: str  # one sentence, for a tired person
+    proof: Proof | None = None  # of death only
+    holder: Suspect | None = None  # of a live one, where it is known
+    unseen: tuple[str, ...] = ()  # what could not be seen, where that decided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """One lock that was dealt with."""
+
+    lock: Lock
+    judgement: Judgement
+    released: bool
+    id: str = ""  # of the quarantined lock, for --restore
+    why_not: str = ""  # why it stayed, or was put back
+    age: float = 0.0
+    signals: int = 0  # processes that were looked at
+
+
 # ---------------------------------------------------------------- outcome and run
 
 
@@ -406,6 +587,7 @@ class Attempt:
     evidence: Evidence
     diagnosis: Diagnosis
     waited: float = 0.0  # before it, for back-off
+    recoveries: tuple[Recovery, ...] = ()  # git locks that were dealt with before it, or after it for the next one
     output_tail: str = ""  # the last lines of the output
 
 

@@ -19,7 +19,8 @@ FLOORS = (
     {"config", "mailbox"},
     {"system"},
     {"repository"},
-    {"report", "history", "inquest", "passes", "versions", "audience"},
+    {"faults"},
+    {"report", "history", "inquest", "passes", "versions", "audience", "clearing", "recovery"},
     {"attempts"},
     {"gate", "demonstration"},
     {"cli", "plugin"},
@@ -103,6 +104,17 @@ def test_siblings_stay_apart(module: str) -> None:
     for target, _ in imports(module):
         lent = (module, target) == ("system/process.py", "system/supervisor")  # two halves of one thing
         assert lent or not target.startswith(f"{family}/"), f"{module} imports its sibling {target}"
+
+
+def test_faults_stand_apart() -> None:
+    """The fixtures know of the machine and of how git is asked, of nothing above; and nothing knows of them."""
+    known = ("faults", "core/", "system/", "model", "errors", "repository/commands")
+    for module in MODULES:
+        for target, _ in imports(module):
+            if module.startswith("faults/"):
+                assert not target or target.startswith(known), f"{module} imports {target}"
+            else:
+                assert not target.startswith("faults"), f"{module} imports {target}"
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("core/")])

@@ -11,7 +11,7 @@ import pytest_orxaq.config as module
 
 from pytest_orxaq.config import load
 from pytest_orxaq.errors import ConfigError
-from pytest_orxaq.model import Checkpoint, EvidenceKind, Settings
+from pytest_orxaq.model import Checkpoint, EvidenceKind, ReleasePolicy, Settings
 
 
 LINT = Checkpoint(name="lint", command=("make", "lint"), evidence=EvidenceKind.FINDINGS)
@@ -44,6 +44,10 @@ checkpoints = ["lint", "unit"]
 deep = ["fuzz"]
 first-delay = 0
 longest-delay = 7.5
+
+[locks]
+release = "proof"
+min-age = "10m"
 
 [checkpoint.unit]
 command = "tool --flag 'two words'"
@@ -81,11 +85,13 @@ def test_every_key(tmp_path: Path) -> None:
         first_delay=0.0,
         longest_delay=7.5,
         origin="orxaq.toml",
+        lock_release=ReleasePolicy.PROOF,
+        lock_min_age=600.0,
     )
     (tmp_path / "orxaq.toml").write_text(FULL)
     assert load(tmp_path, {}) == expected
     (tmp_path / "orxaq.toml").unlink()
-    found = project(tmp_path, "[tool.orxaq]\n" + FULL.replace("[checkpoint", "[tool.orxaq.checkpoint"))
+    found = project(tmp_path, "[tool.orxaq]\n" + FULL.replace("\n[", "\n[tool.orxaq."))
     assert found.origin == "pyproject.toml"
     assert found.table == expected.table
 
@@ -238,6 +244,15 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         load(tmp_path, {})
 
 
+def test_locks(tmp_path: Path) -> None:
+    """A policy that is none is refused with the line and what was likely meant."""
+    words = told(tmp_path, '[tool.orxaq.locks]\nmin-age = "1m"\nrelease = "Never"\n')
+    assert words == 'pyproject.toml:3: unknown release "Never"; did you mean "never"?'
+    words = told(tmp_path, '[tool.orxaq.locks]\nmin_age = "1m"\n')
+    assert words == 'pyproject.toml:2: unknown key "min_age" in [tool.orxaq.locks]; did you mean "min-age"?'
+    assert "locks" in told(tmp_path, "[tool.orxaq]\nlocks = 3\n")
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     """A file that cannot be reached is refused, not taken for missing."""
     (tmp_path / "pyproject.toml").symlink_to("pyproject.toml")
@@ -252,5 +267,8 @@ def test_the_schema_knows_the_same_keys() -> None:
     assert tuple(schema["properties"]) == module.GATE_KEYS
     assert tuple(checkpoint["properties"]) == module.CHECKPOINT_KEYS
     assert checkpoint["properties"]["evidence"]["enum"] == [kind.value for kind in EvidenceKind]
+    locks = schema["properties"]["locks"]
+    assert tuple(locks["properties"]) == module.LOCK_KEYS
+    assert locks["properties"]["release"]["enum"] == [policy.value for policy in ReleasePolicy]
     assert checkpoint["properties"]["retries"]["maximum"] == module.MOST_RETRIES
     assert schema["additionalProperties"] is checkpoint["additionalProperties"] is False

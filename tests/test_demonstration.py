@@ -17,8 +17,14 @@ from pytest_orxaq.model import (
     EvidenceKind,
     Exit,
     GitState,
+    Judgement,
     LeakedProcess,
+    Lock,
+    LockKind,
+    LockState,
     Outcome,
+    Proof,
+    Recovery,
     RunRecord,
     Verdict,
 )
@@ -29,12 +35,21 @@ FOUND = {
     "test": (Verdict.FAILED, Cause.TESTS_FAILED),
     "fetch": (Verdict.FLAKY, Cause.PASSED),
     "serve": (Verdict.PASSED, Cause.PASSED),
-    "commit": (Verdict.INFRASTRUCTURE, Cause.GIT_LOCKED),
+    "commit": (Verdict.PASSED, Cause.PASSED),
 }
 
 
+RELEASED = (
+    Recovery(
+        lock=Lock(path="/x/.git/index.lock", kind=LockKind.INDEX, target="/x/.git/index", directory="/x/.git"),
+        judgement=Judgement(state=LockState.DEAD, why="nobody can hold it", proof=Proof.ELIMINATION),
+        released=True,
+    ),
+)
+
+
 def outcome(name: str, verdict: Verdict, cause: Cause) -> Outcome:
-    """A checkpoint that ended like this; the server was left running."""
+    """A checkpoint that ended like this; the server was left running, and the first one met the stale lock."""
     leaked = (LeakedProcess(pid=7, command="server", age=1.0),) if name == "serve" else ()
     attempt = Attempt(
         number=1,
@@ -43,6 +58,7 @@ def outcome(name: str, verdict: Verdict, cause: Cause) -> Outcome:
         exit=Exit(leaked=leaked),
         evidence=Evidence(),
         diagnosis=Diagnosis(cause=cause, why=""),
+        recoveries=RELEASED if name == "lint" else (),
     )
     checkpoint = Checkpoint(name=name, command=("make", name), evidence=EvidenceKind.EXIT)
     return Outcome(checkpoint=checkpoint, verdict=verdict, why="", attempts=(attempt,))
@@ -71,6 +87,7 @@ def test_what_was_not_found_out_is_told() -> None:
         "test did not run",
         "fetch is failed (command failed)",
         "the server that serve left running was not noticed",
+        "the stale lock was not released",
     )
     assert demonstration.missed(run(serve=None)) == ("serve did not run",)
 

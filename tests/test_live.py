@@ -322,3 +322,12 @@ def test_pieces_of_output_are_joined(live: Live) -> None:
         live.heard(piece)
         live.beat(quiet)
         assert moving(live)[1:] == [shown]
+
+
+def test_a_wait_for_a_lock_leaves_a_line() -> None:
+    """Which lock is waited for stays on the screen."""
+    stream = io.StringIO()
+    with Live(stream) as live:
+        live.begun(Checkpoint(name="test", command=("make", "test"), evidence=EvidenceKind.TESTS), 1)
+        live.blocked("index.lock is live")
+    assert "test: waiting for a git lock: index.lock is live" in stream.getvalue()

@@ -51,7 +51,28 @@ def test_shown_configuration_is_read(tmp_path: Path) -> None:
     assert config.load(tmp_path, {}).deadline == 1800.0
 
 
-@pytest.mark.parametrize("name", ["gate", "run", "runs", "demo"])
+BOT = """
+import subprocess, sys
+
+def commit(place):
+    subprocess.run([sys.executable, "-m", "pytest_orxaq", "locks", "--recover", "--min-age", "0s", place], check=False)
+    subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "by a bot"], cwd=place, check=False)
+"""
+
+
+def test_shown_tests_pass(pytester: pytest.Pytester) -> None:
+    """The tests in README pass for a bot that recovers stale locks by `orxaq locks`, and fail for one that deletes them."""
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    pytester.makepyfile(my_bot=BOT, test_bot=f"import my_bot\n\n\n{block}")
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+    careless = BOT.replace("import subprocess, sys", "import pathlib, subprocess, sys").replace(
+        "def commit(place):", "def commit(place):\n    pathlib.Path(place, '.git', 'index.lock').unlink()"
+    )
+    pytester.makepyfile(my_bot=careless)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2, errors=1)
+
+
+@pytest.mark.parametrize("name", ["gate", "run", "runs", "locks", "demo"])
 def test_every_command_has_help_with_an_example(name: str) -> None:
     """--help explains, and shows an example."""
     result = CliRunner().invoke(commands, [name, "--help"])

@@ -11,6 +11,7 @@ _COMMANDS = {
     "gate": "Take this repository through its checkpoints.",
     "run": "Run any one command under the same care as a checkpoint.",
     "runs": "Look into the past: list, show and explain runs.",
+    "locks": "List and judge git's lock files, and take the dead ones away.",
     "demo": "Take a throw-away repository full of trouble through the gate.",
 }
 

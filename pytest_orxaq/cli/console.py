@@ -125,6 +125,11 @@ class Plain:
         self._flush()
         self._say(f"{self._name}: {attempt.diagnosis.cause.value}: {attempt.diagnosis.why}; again in {delay:.1f} s")
 
+    def blocked(self, words: str) -> None:
+        """Say which lock is waited for."""
+        self._flush()
+        self._say(f"{self._name}: waiting for a git lock: {words}")
+
     def ended(self, outcome: Outcome) -> None:
         """Say how it ended."""
         self._flush()
@@ -202,6 +207,10 @@ class Events:
         """``retrying``: the diagnosis and the wait."""
         _event(self._stream, "retrying", {"checkpoint": self._name, "delay": delay, "diagnosis": attempt.diagnosis})
 
+    def blocked(self, words: str) -> None:
+        """``blocked``: which git lock is waited for, in words."""
+        _event(self._stream, "blocked", {"checkpoint": self._name, "words": words})
+
     def ended(self, outcome: Outcome) -> None:
         """``ended``: the whole outcome."""
         _event(self._stream, "ended", outcome)
@@ -237,6 +246,11 @@ class Both:
         """Told to both."""
         for each in self._all:
             each.retrying(attempt, delay)
+
+    def blocked(self, words: str) -> None:
+        """Told to both."""
+        for each in self._all:
+            each.blocked(words)
 
     def ended(self, outcome: Outcome) -> None:
         """Told to both."""

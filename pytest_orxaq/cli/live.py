@@ -30,9 +30,10 @@ class Live:
 
     def __init__(self, stream: TextIO) -> None:
         self._console = rich.console.Console(file=cast("TextIO", _Deaf(stream)), highlight=False)
-        # Nobody else writes while it moves; and what a program is to read on stdout is not for this console.
+        # Nobody else writes while it moves; and what a program is to read on stdout is not for this console. No thread
+        # of rich's either: between where it means to write and the write itself, a line that stays can come.
         self._live = rich.live.Live(
-            console=self._console, refresh_per_second=8, transient=True, redirect_stdout=False, redirect_stderr=False
+            console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
         self._lines: collections.deque[str] = collections.deque(maxlen=_LEFT)
         self._head = ""
@@ -44,7 +45,7 @@ class Live:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.update(rich.text.Text(""))
+        self._live.update(rich.text.Text(""), refresh=True)
         self._live.stop()
 
     def waiting(self, holder: Mapping[str, object]) -> None:
@@ -52,7 +53,7 @@ class Live:
         words = (
             f"waiting for the gate of process {holder.get('pid', '?')} in this work tree (run {holder.get('run', '?')})"
         )
-        self._live.update(rich.text.Text(escaping.terminal(words), style="yellow"))
+        self._live.update(rich.text.Text(escaping.terminal(words), style="yellow"), refresh=True)
 
     def begun(self, checkpoint: Checkpoint, attempt: int) -> None:
         """Start a moving line."""
@@ -81,6 +82,10 @@ class Live:
         self._print(f"↻ {self._head}: {found.cause.value}: {found.why}; again in {delay:.1f} s", "yellow")
         self._draw("waits")
 
+    def blocked(self, words: str) -> None:
+        """Leave a line about the lock that is waited for."""
+        self._print(f"⧖ {self._head}: waiting for a git lock: {words}", "yellow")
+
     def ended(self, outcome: Outcome) -> None:
         """Leave a line about the checkpoint; if it went wrong, the end of its output too."""
         mark, colour = _MARKS.get(outcome.verdict, ("✘", "red"))
@@ -88,7 +93,7 @@ class Live:
             self._forget()
         self._leave_output()
         self._print(f"{mark} {outcome.checkpoint.name} {outcome.verdict.value}: {outcome.why}", colour)
-        self._live.update(rich.text.Text(""))
+        self._live.update(rich.text.Text(""), refresh=True)
 
     def _draw(self, facts: str) -> None:
         text = rich.text.Text(f"● {self._head}", style="bold cyan")
@@ -96,7 +101,7 @@ class Live:
         for line in self._tail()[-_SHOWN:]:
             text.append(f"\n{line}", style="not bold dim default")
         text.no_wrap, text.overflow = True, "ellipsis"
-        self._live.update(text)
+        self._live.update(text, refresh=True)
 
     def _tail(self) -> list[str]:
         unfinished = _shown(_UNFINISHED.sub("", self._partial))

@@ -25,21 +25,26 @@ SCHEMA = 1  # of everything written; a reader sets aside what is later
 _LEFT_OUT = frozenset({"marks"})
 
 
-def to_data(value: object) -> Any:
-    """*value* as dictionaries, lists, strings, numbers, booleans and None: all of it what JSON in UTF-8 can say."""
+def to_data(value: object, *, exact: bool = False) -> Any:
+    """*value* as dictionaries, lists, strings, numbers, booleans and None: all of it what JSON in UTF-8 can say.
+
+    What is no text (a path may be none) is escaped, unless it has to be read back *exact*: then it stays as
+    :func:`os.fsdecode` made it, which JSON in ASCII can say too.
+    """
+    spelled = str if exact else _spelled
     if is_dataclass(value) and not isinstance(value, type):
         names = (field.name for field in fields(value) if field.name not in _LEFT_OUT)
-        return {name: to_data(getattr(value, name)) for name in names}
+        return {name: to_data(getattr(value, name), exact=exact) for name in names}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {_spelled(str(key)): to_data(item) for key, item in value.items()}
+        return {spelled(str(key)): to_data(item, exact=exact) for key, item in value.items()}
     if isinstance(value, frozenset):
-        return sorted(to_data(item) for item in value)
+        return sorted(to_data(item, exact=exact) for item in value)
     if isinstance(value, (tuple, list)):
-        return [to_data(item) for item in value]
+        return [to_data(item, exact=exact) for item in value]
     if isinstance(value, str):
-        return _spelled(value)
+        return spelled(value)
     if isinstance(value, float):
         return value if isfinite(value) else None  # JSON has no infinity
     if value is None or isinstance(value, int):

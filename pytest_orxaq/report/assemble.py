@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..core.redaction import NONE, Secrets, redacted
-from ..model import Attempt, Counts, LeakedProcess, Outcome, RunRecord, StoredPass, Strength
+from ..model import Attempt, Counts, LeakedProcess, Outcome, Recovery, RunRecord, StoredPass, Strength
 from .failures import Failures
 from .source import Sources
 from .state import git_facts, git_paths, machine_facts, resource_facts
@@ -158,6 +158,7 @@ def _attempt(attempt: Attempt, anchor: str, failures: Failures, *, last: bool) -
         resources=resource_facts(exit),
         leaked=_processes(exit.leaked),
         survivors=_processes(exit.survivors),
+        locks=tuple(Fact(name=recovery.lock.path, value=_recovered(recovery)) for recovery in attempt.recoveries[:50]),
         slowest=tuple(Fact(name=brief(name), value=seconds(took)) for name, took in evidence.durations[:10]),
         details=_details(attempt),
         notes=_few(evidence.notes),
@@ -165,6 +166,14 @@ def _attempt(attempt: Attempt, anchor: str, failures: Failures, *, last: bool) -
         output_note=_output_note(attempt),
         failing=len(evidence.failures),
     )  # fmt: skip
+
+
+def _recovered(recovery: Recovery) -> str:
+    """What was done about a git lock, and how to take it back."""
+    why = sentence(recovery.judgement.why).rstrip(".")
+    if recovery.released:
+        return f"{why}. It was released; orxaq locks --restore {recovery.id} puts it back."
+    return f"{why}. It stays: {recovery.why_not}."
 
 
 def _tone(attempt: Attempt) -> Tone:

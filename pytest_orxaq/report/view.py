@@ -109,6 +109,7 @@ class AttemptView:
     resources: tuple[Fact, ...] = ()
     leaked: tuple[Fact, ...] = ()
     survivors: tuple[Fact, ...] = ()
+    locks: tuple[Fact, ...] = ()  # what was done about git's locks
     slowest: tuple[Fact, ...] = ()
     details: tuple[Fact, ...] = ()
     notes: tuple[str, ...] = ()

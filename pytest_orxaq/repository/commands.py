@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..core.environment import without_git_locals
 from ..errors import MachineError, RepositoryError
-from ..system.process import Answer, ask
+from ..system.process import ASK_GRACE, Answer, ask
 
 
 _HARDENED = {
@@ -26,6 +26,7 @@ def git(
     environment: Mapping[str, str] | None = None,
     timeout: float = 30,
     input: bytes = b"",
+    grace: float = ASK_GRACE,
 ) -> Answer:
     """What git answers in ``directory``; whether it succeeded is the caller's question.
 
@@ -41,6 +42,7 @@ def git(
             environment=without_git_locals(inherited) | _HARDENED,
             timeout=timeout,
             input=input,
+            grace=grace,
         )
     except MachineError as error:
         # The same errno stands for "no such program" and "no such working directory".

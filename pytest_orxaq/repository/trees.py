@@ -134,11 +134,11 @@ def _no_repository(directory: Path, places: Answer, lines: list[str]) -> OrxaqEr
         return RepositoryError(
             f"{directory} is inside git's own folder", advice="Run this in the work tree, beside the .git folder."
         )
-    return _refused(directory, places.err.decode(errors="replace").strip())
+    return refusal(directory, places.err.decode(errors="replace").strip())
 
 
-def _refused(directory: Path, said: str) -> RepositoryError:
-    """What git's refusal to name the repository means."""
+def refusal(directory: Path, said: str) -> RepositoryError:
+    """What git means when it does not name the repository of ``directory`` but says this."""
     first = said.partition("\n")[0].removeprefix("fatal: ")
     if "dubious ownership" in said:
         return RepositoryError(

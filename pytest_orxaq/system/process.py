@@ -1,8 +1,8 @@
 """Start processes: the one place that does.
 
 :func:`run` takes a checkpoint's command through a :mod:`.supervisor`, which outlives us if need be; :func:`ask` is for
-quick questions to tools that we trust to end. Neither ever waits for a pipe that a stranger holds, and neither leaves
-a process behind, however it returns.
+quick questions to tools that we trust to end; a :class:`Companion` lives beside us until it is let go. None of them ever
+waits for a pipe that a stranger holds, and none leaves a process behind, however it returns.
 """
 
 import contextlib
@@ -508,6 +508,19 @@ class Answer:
     err: bytes = b""
     timed_out: bool = False
     truncated: bool = False  # there was more than the limit
+    gone: bool = True  # nobody of its process group is left
+
+
+Completed = subprocess.CompletedProcess[str]
+
+
+def completed(command: Sequence[str], answer: Answer, timeout: float) -> Completed:
+    """An answer as the standard library would give it; raises TimeoutExpired like it."""
+    out, err = (os.fsdecode(said) for said in (answer.out, answer.err))
+    if answer.timed_out:
+        raise subprocess.TimeoutExpired(list(command), timeout, out, err)
+    code = answer.code if answer.code is not None else -(answer.signal or 0)
+    return Completed(list(command), code, out, err)
 
 
 ASK_GRACE = 0.5  # from SIGTERM to SIGKILL: git removes its lock files on the former
@@ -521,8 +534,12 @@ def ask(
     timeout: float = 30.0,
     input: bytes = b"",
     limit: int = 64 * MEBIBYTE,
+    grace: float = ASK_GRACE,
 ) -> Answer:
-    """Put a quick question to a tool: ends with the tool, not with whoever inherited its pipes."""
+    """Put a quick question to a tool: ends with the tool, not with whoever inherited its pipes.
+
+    When ``timeout`` is over, the tool's process group is asked to end, and killed ``grace`` seconds later.
+    """
     with _children_countable():
         try:
             process = subprocess.Popen(
@@ -537,7 +554,7 @@ def ask(
             )
         except OSError as error:
             raise MachineError(f"{command[0]} cannot be started: {error.strerror}") from error
-        question = _Question(process, input, limit)
+        question = _Question(process, input, limit, grace)
         try:
             question.put(time.monotonic() + timeout)
         finally:
@@ -564,16 +581,29 @@ def _children_countable() -> Iterator[None]:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
+def _group_lives(group: int) -> bool:
+    """Whether a process group has living members."""
+    try:
+        os.killpg(group, 0)
+    except OSError:  # ESRCH; or EPERM, the word of BSD for a group of zombies
+        return False
+    # Zombies count for the kernel, and whoever adopted them may take its time to reap them.
+    stats = [status for pid in supervisor.processes() if (status := supervisor.stat(pid))]
+    return not stats or any(status[2] == b"%d" % group and status[0] not in b"ZX" for status in stats)
+
+
 class _Question:
     """A tool at work, and what it has said so far."""
 
-    def __init__(self, process: subprocess.Popen[bytes], input: bytes, limit: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], input: bytes, limit: int, grace: float) -> None:
         self.process = process
         self.pending = memoryview(input)
         self.limit = limit
+        self.grace = grace
         self.said = {stream: bytearray() for stream in (process.stdout, process.stderr) if stream}
         self.truncated = False
         self.timed_out = False
+        self.gone = True
         self.selector = selectors.DefaultSelector()
         for stream in self.said:
             os.set_blocking(stream.fileno(), False)
@@ -626,11 +656,12 @@ class _Question:
         try:
             if self.process.poll() is None:
                 self._signal(signal.SIGTERM)
-                until = time.monotonic() + ASK_GRACE
+                until = time.monotonic() + self.grace
                 while time.monotonic() < until and not self._ended():
                     time.sleep(0.005)
                 self._signal(signal.SIGKILL)
                 self.process.wait()
+                self.gone = self._group_ends()
         finally:
             self.selector.close()
             for stream in (self.process.stdin, *self.said):
@@ -642,6 +673,15 @@ class _Question:
         if hasattr(os, "waitid"):
             return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         return self.process.poll() is not None
+
+    def _group_ends(self) -> bool:
+        """Whether nobody of the killed group lives after a moment; its number is not given out anew before that."""
+        until = time.monotonic() + ASK_GRACE
+        while _group_lives(self.process.pid):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.005)
+        return True
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(OSError):
@@ -658,4 +698,112 @@ class _Question:
             err=err,
             timed_out=self.timed_out,
             truncated=self.truncated,
+            gone=self.gone,
         )
+
+
+# ---------------------------------------------------------------- companion
+
+COMPANION_MARK = "ORXAQ_COMPANION"  # the variable by which its processes are found in whatever session
+
+
+class Companion:
+    """A process that lives beside us, in a session of its own, until it is let go.
+
+    Two pipes tie it to us; it and its children find them by number in their environment. Who reads from
+    ``/dev/fd/$ORXAQ_LIFELINE`` waits until we let go, or die. What is written to ``/dev/fd/$ORXAQ_WORD``, we hear.
+    """
+
+    def __init__(self, command: Sequence[str], *, directory: Path, environment: Mapping[str, str], said: Path) -> None:
+        """Start it; its output goes to the file ``said``. Raises MachineError if it cannot be started."""
+        self._mark = os.urandom(12).hex()
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            (lifeline, self._lifeline), (self._word, word) = os.pipe(), os.pipe()
+            theirs.callback(os.close, lifeline)
+            theirs.callback(os.close, word)
+            ours.callback(os.close, self._word)
+            self._ends = contextlib.ExitStack()
+            ours.enter_context(self._ends).callback(os.close, self._lifeline)
+            output = theirs.enter_context(said.open("wb"))
+            ties = {"ORXAQ_LIFELINE": str(lifeline), "ORXAQ_WORD": str(word), COMPANION_MARK: self._mark}
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    cwd=directory,
+                    env={**environment, **ties},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=(lifeline, word),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise MachineError(f"{command[0]} cannot be started: {error.strerror}") from error
+            self._ours = ours.pop_all()
+        self.pid = self._process.pid
+
+    def hear(self, until: float) -> bytes | None:
+        """What it says next; empty when nobody is left who could speak, None when the time is over."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._word, selectors.EVENT_READ)
+            return os.read(self._word, 4096) if selector.select(max(0.0, until - time.monotonic())) else None
+
+    def tell(self, line: bytes) -> None:
+        """Hand it a line, for whoever reads the lifeline first."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._lifeline, line)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the leader lives."""
+        return self._process.returncode is None and not self._ended()
+
+    def stop(self, grace: float = ASK_GRACE) -> int:
+        """Let go, and see that it ends: by itself, by SIGTERM, by SIGKILL, each after a grace. How the leader ended."""
+        if self._process.returncode is None:
+            self._ends.close()
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                until = time.monotonic() + grace
+                while not self._ended() and time.monotonic() < until:
+                    time.sleep(0.002)
+                if not self._ended():
+                    os.killpg(self.pid, number)
+            self._bury()
+        return self._process.returncode or 0
+
+    def kill(self) -> None:
+        """Kill it without a warning: the leader first, so that it cannot hear of its children's death, then all others."""
+        if self._process.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self._bury()
+
+    def _ended(self) -> bool:
+        """Whether the leader has ended; unreaped where that can be told, so that its group stays its own."""
+        if not hasattr(os, "waitid"):
+            return self._process.poll() is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # our parent had SIGCHLD ignored: the kernel has reaped it
+            return True
+
+    def _bury(self) -> None:
+        """Wait for a leader that is ending, kill what it leaves, and reap."""
+        until = time.monotonic() + supervisor.SWEEP
+        while not self._ended() and time.monotonic() < until:
+            time.sleep(0.001)
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+        while (found := list(self._left())) and time.monotonic() < until:
+            _kill(found)
+        self._process.wait(supervisor.SWEEP)
+        self._ours.close()
+
+    def _left(self) -> Iterator[int]:
+        """What lives of it: of its session, or bearing its mark."""
+        word = os.fsencode(f"{COMPANION_MARK}={self._mark}")
+        for pid in supervisor.processes():
+            status = supervisor.stat(pid)
+            if status and status[0] not in b"ZX":
+                environment = supervisor.content(f"/proc/{pid}/environ").split(b"\0")
+                if status[3] == b"%d" % self.pid or word in environment:
+                    yield pid

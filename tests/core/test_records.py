@@ -15,6 +15,7 @@ from pytest_orxaq.model import (
     Evidence,
     EvidenceKind,
     Exit,
+    Finding,
     GitState,
     JUnitFile,
     JUnitState,
@@ -125,6 +126,14 @@ def test_wrong_shapes_are_refused(data: object) -> None:
     """A value of the wrong type, or a missing one that has no default, is a ValueError that names the place."""
     with pytest.raises(ValueError, match="Stall"):
         records.from_data(Stall, data)
+
+
+def test_what_is_no_text_comes_back_exactly_if_it_must() -> None:
+    """A path that is no UTF-8 is escaped for others, and read back byte for byte where we write for ourselves."""
+    finding = Finding(path="caf\udce9", line=1, column=None, code="", message="")
+    assert records.to_data(finding)["path"] == "caf\\udce9"
+    exact = json.loads(json.dumps(records.to_data(finding, exact=True)))
+    assert records.from_data(Finding, exact) == finding
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+"""The processes that may hold a lock, or have to be shown not to, and what ties each to it."""
+
+import os
+
+from dataclasses import dataclass
+
+from ..core.gitlike import INDEX_KINDS, why_harmless
+from ..core.redaction import redact
+from ..core.steadiness import Steadiness, steadiness
+from ..model import Clock, Lock, Relation, Snapshot, Suspect
+from ..system.census import Census, Seen, identity
+from ..system.pinned import Mount, is_unshared, mount_of
+from . import pidfiles
+from .memory import Memory
+from .pidfiles import PidFile
+from .territory import Identity, Territory
+from .workers import Surroundings, Worker
+
+
+SHOWN = 160  # characters of a command line
+TICK = 0.5  # seconds that a comparison of a start with a change may be wrong by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One lock among the processes of one moment."""
+
+    lock: Lock
+    snapshot: Snapshot
+    owner: int  # the user to whom the lock belongs, which is who made it
+    mount: Mount
+    unshared: bool | None
+    steadiness: Steadiness
+    around: Surroundings
+    index: Identity | None  # the file that an index's lock guards
+    pid_file: PidFile | None
+
+    @property
+    def changed_at(self) -> float:
+        """When the lock was last changed, in Unix time."""
+        return self.snapshot.changed_at / 1e9
+
+    @property
+    def census(self) -> Census:
+        """The processes."""
+        return self.around.census
+
+    @property
+    def territory(self) -> Territory:
+        """The repository's folders."""
+        return self.around.territory
+
+
+def set_scene(lock: Lock, pinned: int, snapshot: Snapshot, *, around: Surroundings, memory: Memory) -> Scene:
+    """What there is to know of a lock before its processes are looked at one by one."""
+    mount = mount_of(pinned)
+    return Scene(
+        lock=lock,
+        snapshot=snapshot,
+        owner=os.fstat(pinned).st_uid,
+        mount=mount,
+        # Where other machines may have it open, this one's kernel cannot answer for them.
+        unshared=is_unshared(pinned) if mount.local else None,
+        steadiness=steadiness(
+            snapshot.changed_at / 1e9, memory.anchors, offset=memory.offset, since_boot=memory.since_boot
+        ),
+        around=around,
+        index=identity(lock.target) if lock.kind in INDEX_KINDS else None,
+        pid_file=pidfiles.read(lock),
+    )
+
+
+def came_later(seen: Seen, scene: Scene) -> bool:
+    """Whether a process was certainly started after the lock's last change."""
+    if scene.steadiness.clock is not Clock.STEADY:
+        return False
+    return seen.started_at - scene.steadiness.slack > scene.changed_at + TICK
+
+
+def suspects(scene: Scene) -> tuple[Suspect, ...]:
+    """Everybody with a tie to the lock or at work in the repository, those who came later too; each once."""
+    named = pidfiles.named_by(scene.pid_file, scene.census) if scene.pid_file is not None else ()
+    found = []
+    for seen in scene.around.others():
+        worker = scene.around.workers.get(seen.pid)
+        if seen in named and not came_later(seen, scene):
+            found.append(_suspect(seen, scene, Relation.PID_FILE))
+        elif (tie := _direct_tie(seen, scene)) is not None:
+            found.append(_suspect(seen, scene, tie))
+        elif worker is not None:
+            relation = Relation.WRITES_HERE if worker.writes else Relation.STOPPED_HERE
+            found.append(_suspect(seen, scene, relation, _why_harmless(worker, scene)))
+    return tuple(found)
+
+
+def _suspect(seen: Seen, scene: Scene, relation: Relation, harmless: str = "") -> Suspect:
+    words = redact(" ".join(seen.command).strip() or seen.name)
+    return Suspect(
+        pid=seen.pid,
+        command=words if len(words) <= SHOWN else f"{words[:SHOWN]}...",
+        started_at=seen.started_at - scene.steadiness.slack,
+        relation=relation,
+        has_children=seen.pid in scene.around.parents,
+        ancestor=seen.pid in scene.around.ancestors,
+        harmless=harmless,
+    )
+
+
+def _why_harmless(worker: Worker, scene: Scene) -> str:
+    """Why a worker cannot hold this lock; empty if he can."""
+    if worker.aim is None:
+        return ""
+    here = scene.territory.git_folders.get(identity(scene.lock.directory) or (0, 0), "")
+    if (
+        scene.lock.kind in INDEX_KINDS
+        and worker.aim.subcommand != "worktree"  # which works on the others
+        and worker.home
+        and worker.home != here
+        and scene.territory.are_siblings(worker.home, here)
+    ):
+        return "it works in another work tree, which has an index of its own"
+    return why_harmless(worker.aim, scene.lock.kind, ancestor=worker.seen.pid in scene.around.ancestors)
+
+
+# ---------------------------------------------------------------- ties to the lock itself
+
+
+def _direct_tie(seen: Seen, scene: Scene) -> Relation | None:
+    if _has_open(seen, scene):
+        return Relation.HOLDS_OPEN
+    if _names_in_environment(seen, scene):
+        return Relation.NAMED_IN_ENVIRONMENT
+    # A shell or a timeout around us that was given the lock's name holds nothing.
+    if seen.pid not in scene.around.ancestors and _names_in_arguments(seen, scene):
+        return Relation.NAMED_IN_ARGUMENTS
+    return None
+
+
+def _has_open(seen: Seen, scene: Scene) -> bool:
+    """By device and inode. Only files that bear its name are asked for them: a dead network mount would not answer."""
+    name = os.path.basename(scene.lock.path)
+    wanted = (scene.snapshot.device, scene.snapshot.inode)
+    return any(
+        identity(seen.file(descriptor, path)) == wanted
+        for descriptor, path in seen.opened or ()
+        if os.path.basename(path).removesuffix(" (deleted)") == name
+    )
+
+
+def _names_in_environment(seen: Seen, scene: Scene) -> bool:
+    """Whether git told a hook or an editor to work with the lock, its index, or another index beside it.
+
+    A commit of some paths holds the index's lock and lets its hooks see another file, ``next-index-PID.lock``.
+    """
+    value = (seen.environment or {}).get("GIT_INDEX_FILE", "")
+    if not value:
+        return False
+    if identity(seen.reach(value)) == (scene.snapshot.device, scene.snapshot.inode):
+        return True
+    beside = identity(os.path.dirname(seen.reach(value))) == identity(os.path.dirname(scene.lock.path))
+    return beside and scene.lock.kind in INDEX_KINDS
+
+
+def _names_in_arguments(seen: Seen, scene: Scene) -> bool:
+    wanted = {(scene.snapshot.device, scene.snapshot.inode), scene.index} - {None}
+    names = {os.path.basename(scene.lock.path), os.path.basename(scene.lock.target)}
+    words = (word.rpartition("=")[2] for word in seen.command)
+    return any(os.path.basename(word) in names and identity(seen.reach(word)) in wanted for word in words)

@@ -1,0 +1,114 @@
+"""What names and arguments tell of a process."""
+
+import pytest
+
+from pytest_orxaq.core.gitlike import Aim, aim_of, is_git, may_be_git, names_git, serves_files, why_harmless
+from pytest_orxaq.model import LockKind
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "program"),
+    [
+        ("git", ("git", "commit"), "/usr/bin/git"),
+        ("x", ("/opt/git/bin/git", "add"), None),
+        ("git-remote-http", ("y",), None),
+        ("x", (), "/usr/lib/git-core/git (deleted)"),
+        ("x", ("/usr/lib/git-core/git-upload-pack", "/r"), None),
+    ],
+)
+def test_git_is_known_by_any_of_its_names(name: str, command: tuple[str, ...], program: str | None) -> None:
+    """The kernel's name, the first argument or the program: one is enough."""
+    assert is_git(name, command, program)
+
+
+@pytest.mark.parametrize(("name", "command"), [("gitk", ("wish",)), ("vim", ("vim", "git")), ("legit", ())])
+def test_others_are_not_git(name: str, command: tuple[str, ...]) -> None:
+    """A name that only resembles git's is none of it."""
+    assert not is_git(name, command, "/usr/bin/vim")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("git", Aim()),
+        ("git status", Aim(subcommand="status")),
+        ("git -C a -C /b -c x=y --no-pager commit -a", Aim(subcommand="commit", folders=("a", "/b"), rest=("-a",))),
+        ("git --git-dir=/g --work-tree /t add f", Aim(subcommand="add", git_folder="/g", rest=("f",))),
+        ("git --git-dir g --exec-path=/x gc", Aim(subcommand="gc", git_folder="g")),
+        ("git --shallow-file s.lock index-pack", Aim(subcommand="index-pack")),
+        ("git -c", Aim()),
+        ("/usr/lib/git-upload-pack --strict /r", Aim(subcommand="upload-pack", rest=("--strict", "/r"))),
+    ],
+)
+def test_command_lines_are_read_as_git_reads_them(command: str, expected: Aim) -> None:
+    """Options before the subcommand say where; what comes after it is the rest."""
+    assert aim_of(command.split(), {}) == expected
+
+
+def test_variables_say_where_unless_options_do() -> None:
+    """GIT_DIR and GIT_COMMON_DIR count, and an option wins."""
+    variables = {"GIT_DIR": "/e", "GIT_COMMON_DIR": "/c"}
+    assert aim_of(("git", "gc"), variables) == Aim(subcommand="gc", git_folder="/e", common_folder="/c")
+    assert aim_of(("git", "--git-dir=/o", "gc"), variables).git_folder == "/o"
+    assert aim_of(("git-gc",), variables) == Aim(subcommand="gc", git_folder="/e", common_folder="/c")
+    assert aim_of((), {}) == Aim()
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "ancestor", "harmless"),
+    [
+        ("git fsmonitor--daemon run", LockKind.INDEX, False, True),
+        ("git cat-file --batch-check", LockKind.REF, False, True),
+        ("git cat-file blob x", LockKind.REF, False, False),
+        ("git log -p", LockKind.INDEX, False, True),
+        ("git log -p", LockKind.REF, False, False),
+        ("git status", LockKind.INDEX, False, False),
+        ("git diff", LockKind.INDEX, False, False),
+        ("git push", LockKind.INDEX, True, True),
+        ("git push", LockKind.INDEX, False, False),
+        ("git commit -a", LockKind.INDEX, True, False),
+    ],
+)
+def test_who_cannot_hold_a_lock(command: str, kind: LockKind, *, ancestor: bool, harmless: bool) -> None:
+    """Readers, whoever shows history to a person, and a push that waits for us; never a commit, nor status."""
+    assert bool(why_harmless(aim_of(command.split(), {}), kind, ancestor=ancestor)) is harmless
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("java", ("java", "-jar", "x")),
+        ("python3.11", ("/usr/bin/python3.11", "x")),
+        ("x", ("-bash",)),
+        ("node18", ("x",)),
+        ("github-desktop", ("x",)),
+        ("x", ("sleep", "/srv/git/r")),
+    ],
+)
+def test_who_may_be_git_under_another_name(name: str, command: tuple[str, ...]) -> None:
+    """Interpreters and shells run what their names do not tell, and so may who speaks of git."""
+    assert may_be_git(name, command)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("systemd", ("/sbin/init",)), ("sshd", ("sshd: u [priv]",)), ("ssh-agent", ()), ("x", ("",))]
+)
+def test_who_may_not(name: str, command: tuple[str, ...]) -> None:
+    """The daemons of an ordinary machine are none of it."""
+    assert not may_be_git(name, command)
+
+
+def test_the_word_git_is_a_word() -> None:
+    """Git stands alone, not inside of another word."""
+    assert names_git("x", ("sudo", "git", "commit"))
+    assert names_git("git-x", ())
+    assert names_git("x", ("/srv/r.git/x",))
+    assert not names_git("legit", ("--digits",))
+
+
+def test_who_serves_files() -> None:
+    """Whoever lets another machine write here is known by name."""
+    assert serves_files("nfsd", ())
+    assert serves_files("x", ("/usr/sbin/smbd", "-D"))
+    assert serves_files("init", ("plan9:", "x"))
+    assert not serves_files("sshd", ("sshd",))
