@@ -192,6 +192,14 @@ CASES = [
         Cause.UNPROVEN,
     ),
     (
+        "evidence against itself below a command that failed",
+        Exit(code=2),
+        replace(TESTED, contradictions=("a",)),
+        Symptoms(),
+        TESTS,
+        Cause.COMMAND_FAILED,
+    ),
+    (
         "a claim against the witness",
         Exit(code=0),
         replace(TESTED, closing=(CLAIM,), contradictions=("c",)),

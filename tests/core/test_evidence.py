@@ -65,6 +65,8 @@ def test_the_slowest_tests_are_kept_in_one_order() -> None:
     slow = TestResult(id="s", outcome=TestOutcome.FAILED, duration=9.0)
     session = Session(name="s", closed_at=1.0, passed={"c": 0.1, "a": 0.1, "b": 0.1}, others=(slow,))
     assert weigh(sessions=(session,)).durations == (("s", 9.0), ("a", 0.1), ("b", 0.1), ("c", 0.1))
+    many = Session(name="s", closed_at=1.0, passed=dict.fromkeys("abcdefghijklmnop", 0.1))
+    assert [test for test, _ in weigh(sessions=(many,)).durations] == list("abcdefghij")
 
 
 def test_every_outcome_is_counted() -> None:

@@ -61,6 +61,7 @@ def test_order_does_not_matter(results: list[TestResult], chance: random.Random)
         ("late by 3.5 s", "late by 17 s"),
         ("no /tmp/pytest-of-ada/pytest-3/x", "no /tmp/pytest-of-ada/pytest-9/y"),
         ("at 2026-01-02T03:04:05Z", "at 2026-11-12 13:14:15.123"),
+        ("at 03:04:05", "at 13:14:15,678"),
         ("commit 9f1c2d7e4b6a8035", "commit 0a1b2c3d4e5f6071"),
         ("\x1b[31mred\x1b[0m", "red"),
         ("a   b", "a b"),
