@@ -43,9 +43,9 @@ def secrets_of(environment: Mapping[str, str]) -> Secrets:
 
 def _pieces(value: str) -> Iterator[str]:
     """The value, and the lines of a long one: a traceback indents them one by one."""
-    for piece in (value, value.strip(), *value.splitlines()):
+    for piece in (value, *value.splitlines()):
         if len(piece.strip()) >= _SHORTEST:
-            yield piece.strip() if piece is not value else value
+            yield piece.strip()
 
 
 def _spellings(value: str) -> Iterator[str]:
@@ -55,7 +55,7 @@ def _spellings(value: str) -> Iterator[str]:
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield json.dumps(value)[1:-1]
     raw = value.encode("utf-8", "surrogatepass")
-    for safe in (b"", b"/", b"-._~", b"/-._~"):
+    for safe in (b"", b"/"):
         yield "".join(chr(b) if (chr(b).isalnum() and b < 0x80) or b in b"-._~" + safe else f"%{b:02X}" for b in raw)
     # As forms send it, with a plus for a blank.
     yield "".join(

@@ -20,7 +20,7 @@ def outside_tests(data: bytes, exit: Exit, sessions: tuple[Session, ...], closin
     text = decode(data)
     if not sessions and not closing:
         return text
-    before = min([*_written_before(exit, sessions), *(_opening(line) for line in closing)], default=0)
+    before = min([*_written_before(exit, sessions), *(_opening(line) for line in closing)])
     after = max((line.offset + len(line.line) for line in closing), default=len(text))
     # A cut in the middle of a character decodes to one U+FFFD more or less, which no signature minds.
     head = decode(data[:before]) if sessions else text[:before]

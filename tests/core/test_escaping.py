@@ -132,6 +132,7 @@ def test_colours_may_stay_and_end_with_the_text() -> None:
     """Where colours are wanted only they stay, and they do not run on into what is printed next."""
     assert terminal("\x1b[31mred\x1b[2J", colour=True) == "\x1b[31mred\x1b[0m"
     assert terminal("plain", colour=True) == "plain"
+    assert terminal("#x1B[31mred", colour=True) == "\x1b[31mred\x1b[0m"
 
 
 @given(HOSTILE)
@@ -169,6 +170,8 @@ def test_markdown_words_mention_nobody() -> None:
 def test_markdown_stays_readable_raw() -> None:
     """Harmless punctuation is left as it is."""
     assert markdown_text("Failed: 3 of 4 tests, at last.") == "Failed: 3 of 4 tests, at last."
+    assert markdown_text(" X*a\tb X\n") == "X&#42;a b X"
+    assert markdown_block("a <b>\r\nc") == "<pre>\na &lt;b&gt;\nc\n</pre>"
     assert markdown_inline("python -m pytest tests/test_a.py") == "<code>python -m pytest tests/test_a.py</code>"
 
 
@@ -185,6 +188,17 @@ def test_workflow_commands_hold_their_text(text: str) -> None:
     """A command stays one line, and a property cannot end early."""
     assert not set("\r\n") & set(workflow_data(text))
     assert not set("\r\n:,") & set(workflow_property(text))
+
+
+def test_workflow_commands_spell_as_the_runner_reads() -> None:
+    """The runner turns these escapes, and no others, back into the text."""
+    assert workflow_data("50 %\r\na: b, c") == "50 %25%0Aa: b, c"
+    assert workflow_property("a: b, c") == "a%3A b%2C c"
+
+
+def test_a_neutralised_line_can_still_be_read() -> None:
+    """What would be a workflow command is parted by a blank, and nothing else is touched."""
+    assert workflow_lines("a::b\r\n  ::error::c\n##[group]d") == "a::b\n  : :error::c\n# #[group]d"
 
 
 @given(HOSTILE)
@@ -211,6 +225,13 @@ def test_colours_become_spans_and_nothing_else(text: str) -> None:
         ("\x1b[38;5;208morange\x1b[m", "orange"),
         ("\x1b[38;2;1;2;3;4munder\x1b[24m", '<span class="sgr-underline">under</span>'),
         ("\x1b[44mback", "back"),
+        ("\x1b[38:5:3morange", "orange"),
+        ("\x1b[48;5;1mback", "back"),
+        ("\x1b[58;5;1mline", "line"),
+        ("\x1b[38;5;208;3mit", '<span class="sgr-italic">it</span>'),
+        ("\x1b[38;2;3mcut", "cut"),
+        ("\x1b[01mbold", '<span class="sgr-bold">bold</span>'),
+        ("\x1b[30mblack", '<span class="sgr-0">black</span>'),
         ("#x1B[3mit", '<span class="sgr-italic">it</span>'),
         ("\x1b[31m\x1b[32m<b>", '<span class="sgr-2">&lt;b&gt;</span>'),
     ],

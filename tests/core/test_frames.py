@@ -68,6 +68,7 @@ main.main()
         ("src/a.c:3:14: error: no", [("src/a.c", 3, "")]),
         ("C:\\work\\t.py:3: AssertionError", [("C:\\work\\t.py", 3, "")]),
         ("a" * 2000 + ".py:3: x", []),
+        ("a" * 2000 + ".py:3: x\nb.py:4: y", [("b.py", 4, "")]),
         ("12:30:05 nothing", []),
     ],
 )
@@ -78,8 +79,9 @@ def test_places(text: str, found: list[tuple[str, int, str]]) -> None:
 
 def test_the_innermost_own_place() -> None:
     """The deepest place in the repository wins; installed packages and the language do not count."""
-    places = [Frame(path=p, line=1) for p in ("a.py", "b.py", ".venv/x.py", "c.py")]
-    assert innermost_own(places, {"a.py", "b.py", ".venv/x.py"}.__contains__) == Frame(path="b.py", line=1)
+    places = [Frame(path=p, line=1) for p in ("z.py", "a.py", "b.py", ".venv/x.py", "c.py")]
+    known = {"z.py", "a.py", "b.py", ".venv/x.py"}
+    assert innermost_own(places, known.__contains__) == Frame(path="b.py", line=1)
     assert innermost_own(places, set[str]().__contains__) is None
 
 

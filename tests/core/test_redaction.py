@@ -4,6 +4,7 @@ import base64
 import json
 import time
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
@@ -39,6 +40,49 @@ def test_a_known_secret_never_survives(secret: str, before: str, after: str) -> 
         assert len(inner) < 8 or inner not in shown.replace(MARK, "") or inner in before + after
 
 
+SPIKY = "pass/wörd \"'\\~_.-"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        SPIKY,
+        repr(SPIKY)[1:-1],
+        json.dumps(SPIKY)[1:-1],
+        json.dumps(SPIKY, ensure_ascii=False)[1:-1],
+        quote(SPIKY),
+        quote(SPIKY, safe=""),
+        quote_plus(SPIKY),
+    ],
+)
+def test_nothing_of_a_spelling_is_left(spelled: str) -> None:
+    """Each spelling of a secret is taken out from its first character to its last."""
+    assert redact(f"<{spelled}>", secrets_of({"API_TOKEN": SPIKY})) == f"<{MARK}>"
+
+
+def test_of_two_secrets_the_longer_goes_first() -> None:
+    """A secret that begins another one leaves nothing of the other."""
+    secrets = secrets_of({"A_TOKEN": "correct-horse", "B_TOKEN": "correct-horse-battery", "C_TOKEN": "horse-battery"})
+    assert redact("correct-horse-battery", secrets) == MARK
+
+
+def test_a_secret_that_is_no_text() -> None:
+    """Bytes that are no text, which Python keeps as lone surrogates, do not save a secret."""
+    assert redact("is hunter2\udcffhunter2", secrets_of({"TOKEN": "hunter2\udcffhunter2"})) == f"is {MARK}"
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("before", [b"", b"?", b"??", b"???"])
+@pytest.mark.parametrize("secret", ["hunter2?hunter2?", "hunter2>hunter2>+", "hunter2~hunter2~++"])
+def test_of_base64_only_shared_bits_are_left(encode: Callable[[bytes], bytes], before: bytes, secret: str) -> None:
+    """Inside base64 every character that belongs to the secret alone is taken out, at each alignment."""
+    encoded = encode(before + secret.encode() + b"??????").decode()
+    first, end = 8 * len(before), 8 * (len(before) + len(secret))
+    alone = [at for at in range(len(encoded)) if first <= 6 * at and 6 * (at + 1) <= end]
+    left = encoded[: alone[0]] + MARK + encoded[alone[-1] + 1 :]
+    assert redact(encoded, secrets_of({"PASSWORD": secret})) == left
+
+
 @given(secret=SECRET, before=st.binary(max_size=5), after=st.binary(max_size=5))
 def test_a_secret_inside_base64_never_survives(secret: str, before: bytes, after: bytes) -> None:
     """Wherever in an encoded text the secret stands, it cannot be decoded from what is left."""
@@ -56,6 +100,7 @@ def test_a_secret_inside_base64_never_survives(secret: str, before: bytes, after
         ("API_KEY", "short", False),
         ("GOOGLE_CREDENTIALS_FILE", "/home/ada/key.json", False),
         ("KEY_FILE", "hunter2hunter2", True),
+        ("SSH_KEY_PATH", "~/.ssh/id_ed25519", False),
     ],
 )
 def test_names_tell_secrets(name: str, value: str, found: bool) -> None:

@@ -259,6 +259,7 @@ def test_what_no_witness_writes_is_damage(records: list[Record], why: str) -> No
         b'{"0": "+"}\n',
         b"1\n",
     ],
+    ids=["empty", "no UTF-8", "null", "deep", "NaN", "a long number", "zeros", "an object", "a number"],
 )
 def test_garbage_among_the_lines_is_damage_and_no_more(line: bytes) -> None:
     """Garbage spoils a journal, and the failures beside it are still told."""

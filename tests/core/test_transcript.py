@@ -1,5 +1,7 @@
 """Which part of the output tests had no hand in."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,10 +24,33 @@ def test_without_a_runner_everything_is_outside() -> None:
 
 def test_by_closing_line() -> None:
     """What a runner printed between its opening and its closing words is left out."""
-    seen = outside_tests(DATA, Exit(), (), (CLOSING,))
-    assert "Connection reset" in seen
-    assert "make: done" in seen
-    assert "rude" not in seen
+    assert outside_tests(DATA, Exit(), (), (CLOSING,)) == "pip: Connection reset by peer\n\n\nmake: done\n"
+
+
+def test_of_several_runners_the_first_opening_and_the_last_end_count() -> None:
+    """What stands between two runners may be a test's too."""
+    data = b"pip\n" + DATA + DATA
+    second = replace(CLOSING, offset=len("pip\n") + len(DATA) + CLOSED, opened=len("pip\n") + len(DATA) + OPENED)
+    first = replace(CLOSING, offset=len("pip\n") + CLOSED, opened=len("pip\n") + OPENED)
+    for closing in ((first, second), (second, first)):
+        seen = outside_tests(data, Exit(), (), closing)
+        assert seen == "pip\npip: Connection reset by peer\n\n\nmake: done\n"
+
+
+def test_a_runner_without_opening_words() -> None:
+    """Where a runner does not say that it begins, its closing line is all that is known of it."""
+    seen = outside_tests(DATA, Exit(), (), (replace(CLOSING, opened=None),))
+    assert seen == decode(DATA[:CLOSED]) + "\n\nmake: done\n"
+
+
+def test_journals_count_bytes_and_closing_lines_characters() -> None:
+    """Letters of more than one byte before a runner move nothing, by whichever it is known."""
+    words = "Übertragung abgebrochen: größer\n"
+    data = words.encode() + b"rude words of a test\n"
+    exit = Exit(marks=((1.0, len(words.encode())),))
+    assert outside_tests(data, exit, (Session(name="s", opened_at=1.0),), ()) == words + "\n"
+    closing = ClosingLine(runner="go", line="rude words of a test", counts=Counts(), offset=len(words))
+    assert outside_tests(data, Exit(), (), (closing,)) == words + "\n\n"
 
 
 def test_by_the_journal() -> None:
