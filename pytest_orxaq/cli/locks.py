@@ -63,7 +63,8 @@ def command(
 
     \b
     Exit codes:
-      0 no lock is left      1 a lock remains      2 usage, or no repository
+      0 no lock is left              2 usage, or no repository     75 another recovery is at work
+      1 a lock remains               4 the machine refused
     """
     with recovery.opened(path, os.environ, floor=min_age, tenancy=assume_exclusive) as grounds:
         if restore is not None:
