@@ -56,11 +56,11 @@ def linter_words(text: str) -> tuple[LinterWord, ...]:
     """The closing words of known linters, in order of appearance."""
     words: list[LinterWord] = []
     for line in _lines(text):
-        if not line.lstrip().startswith(_WORD_STARTS):
+        if not line.startswith(_WORD_STARTS):
             continue
         for tool, clean, pattern in _WORDS:
             if match := _shape(pattern).fullmatch(line):
-                words.append(LinterWord(tool=tool, clean=_clean(match) if clean is None else clean, line=line.strip()))
+                words.append(LinterWord(tool=tool, clean=_clean(match) if clean is None else clean, line=line))
                 break
     return tuple(words)
 
@@ -118,7 +118,7 @@ def _is_path(path: str, *, marked: bool) -> bool:
     suffix = name.rpartition(".")[2] if "." in name else ""
     known = name in _NAMES_WITHOUT_SUFFIX or _shape(r"[A-Za-z][A-Za-z0-9_+-]{0,15}").fullmatch(suffix)
     # A script without suffix is believed with a folder before it.
-    if not known and (suffix or not marked or "/" not in path or "://" in path):
+    if not known and (suffix or not marked or "/" not in path):
         return False
     if suffix.lower() in _DOMAINS or not _shape(r"[^\s\"'<>|*?()=,;]+").fullmatch(path.replace(" ", "")):
         return False

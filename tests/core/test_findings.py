@@ -58,12 +58,26 @@ LINES = {
     "src/a.js:1:5: 'x' is unused. [Warning/no-unused-vars]": (
         *("src/a.js", 1, 5, "no-unused-vars", "'x' is unused.", "warning"),
     ),
+    "src/a.js:1:5: 'x' is not defined. [Error/no-undef]": (
+        *("src/a.js", 1, 5, "no-undef", "'x' is not defined.", "error"),
+    ),
+    "src/a.jsx:1:5: Missing key. [Warning/react/jsx-key]": (
+        *("src/a.jsx", 1, 5, "react/jsx-key", "Missing key.", "warning"),
+    ),
     "README.md:3 MD001/heading-increment Heading levels": None,
     "bin/tool:3:1: warning: unused": ("bin/tool", 3, 1, "", "unused", "warning"),
     "a.py:1:1: see the manual (page)": ("a.py", 1, 1, "", "see the manual (page)", "error"),
     # places
     r"C:\work\a.py:1:2: E999 bad": (r"C:\work\a.py", 1, 2, "E999", "bad", "error"),
+    r"c:\work\a.py:1:2: E999 bad": (r"c:\work\a.py", 1, 2, "E999", "bad", "error"),
     "my files/a.py:1:2: E999 bad": ("my files/a.py", 1, 2, "E999", "bad", "error"),
+    "a.test.js:1:2: E999 bad": ("a.test.js", 1, 2, "E999", "bad", "error"),
+    "SRC/MAIN.C:1:2: error: bad": ("SRC/MAIN.C", 1, 2, "", "bad", "error"),
+    "src.d/Makefile:3: warning: overriding recipe": ("src.d/Makefile", 3, None, "", "overriding recipe", "warning"),
+    "\x1b]8;;file:///a.py\x1b\\a.py\x1b]8;;\x1b\\:1:2: E999 bad": ("a.py", 1, 2, "E999", "bad", "error"),
+    "\x1b]8;;file:///a.py\x07a.py\x1b]8;;\x07:1:2: E999 bad": ("a.py", 1, 2, "E999", "bad", "error"),
+    "\x1b(Ba.py:1:2: E999 bad": ("a.py", 1, 2, "E999", "bad", "error"),
+    "\na.py:1:2: E999 bad": ("a.py", 1, 2, "E999", "bad", "error"),
     "Makefile:3: warning: overriding recipe": ("Makefile", 3, None, "", "overriding recipe", "warning"),
     "Dockerfile:3 DL3008: pin versions": None,
     "a.py:10: plain words": ("a.py", 10, None, "", "plain words", "error"),
@@ -81,6 +95,15 @@ LINES = {
     "make[1]: *** [Makefile:2: lint] Error 1": None,
     '  File "a.py", line 3, in f': None,
     "In file included from a.h:10:": None,
+    "In file included from a.h:10: error: x": None,
+    "from a.h:10: error: x": None,
+    "File a.py:10: error: x": None,
+    "at a.py:10:1: error: x": None,
+    "[INFO] a.py:10: error: x": None,
+    "word:10: error: x": None,
+    "bin/tool:3:1: plain words": None,
+    "proxy/10.0.0.1:8080: error: refused": None,
+    " a.py:1:1: E501 x": None,
     "from a.h:10: x": None,
     "[INFO] a.py:10: x": None,
     "Processing done in a.py:10: x": None,
@@ -191,6 +214,7 @@ def test_closing_words(tool: str, line: str, clean: bool) -> None:
     """Known closing words say which tool it was and whether it was content."""
     (word,) = linter_words(f"noise\n{line}\nnoise\n")
     assert (word.tool, word.clean) == (tool, clean)
+    assert word.line == line.replace("\x1b[1m\x1b[32m", "").removesuffix("\x1b[m").rstrip()
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,41 @@ def test_rules_are_sound() -> None:
     assert all(rule.matches and all(rule.needle in text for text in rule.matches) for rule in RULES)
 
 
+CURL = "curl: (28) Connection timed out after 10001 milliseconds"
+NO_INDEX = "ERROR: Could not find a version that satisfies the requirement x (from versions: none)"
+RETRIED = "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"{RETRIED}\n{NO_INDEX}", NO_INDEX),
+        (f"{NO_INDEX}\n{RETRIED}\n", ""),
+        (f"{NO_INDEX}\n{RETRIED}\n{NO_INDEX}\n", NO_INDEX),
+        (f"{NO_INDEX}\n{NO_INDEX} x\n", ""),
+        (f"say {CURL}\n{CURL}\n", CURL),
+        (f"{CURL}\nsay {CURL}\n", CURL),
+    ],
+    ids=["above", "below", "between", "nowhere", "after another line", "before another line"],
+)
+def test_a_line_is_judged_by_what_stands_above_it(text: str, line: str) -> None:
+    """What must stand above does not stand below, and a line that only looks alike hides no other one."""
+    signature = transient_line(text)
+    assert (signature.line if signature else "") == line
+
+
+@pytest.mark.parametrize("before", ["", "noise\n" * 2000], ids=["first line", "after much"])
+@pytest.mark.parametrize("after", ["", "\nnoise\n"], ids=["last line", "more follows"])
+def test_lines_are_read_wherever_they_stand(before: str, after: str) -> None:
+    """Neither the first nor the last line is passed over, with colours or without, and each is read once."""
+    red = "\x1b[1m\x1b[31m{}\x1b[0m"
+    lines = ["make: *** [a] Error 1", "make: make: [b]", "make: *** [c] Error 2"]
+    text = before + "\n".join((lines[0], lines[1], red.format(lines[2]))) + after
+    assert [(failure.target, failure.line) for failure in make_failures(text)] == [("a", lines[0]), ("c", lines[2])]
+    assert git_lock_complaint(before + red.format(LOCKED[0]) + after) == LOCKED[0]
+    assert git_lock_complaint(f"{before}{LOCKED[0]}\n{LOCKED[1]}{after}") == LOCKED[1]
+
+
 def test_the_last_trouble_is_named() -> None:
     """Of several complaints the last one is the likeliest to have decided."""
     one, other = RULES[0].matches[0], "curl: (28) Connection timed out after 10001 milliseconds"
@@ -131,6 +166,8 @@ MAKE = {
     "make: *** [Makefile:2 : lint] Erreur 5": ("Makefile:2 : lint", 5, None, False),
     "make: [Makefile:2: lint] Error 1 (ignored)": ("lint", 1, None, True),
     "make: [Makefile:2: lint] Fehler 1 (ignoriert)": ("lint", 1, None, True),
+    "make: [Makefile:2: lint] Error 1": ("lint", 1, None, False),
+    "make: *** [Makefile:2: lint] Error 1 (odd)": ("lint", 1, None, False),
     "make: *** [Makefile:2: t] Killed": ("t", None, "SIGKILL", False),
     "gmake: *** [Makefile:2: t] Killed: 9": ("t", None, "SIGKILL", False),
     "make: *** [Makefile:2: t] Terminated": ("t", None, "SIGTERM", False),
