@@ -69,8 +69,8 @@ def browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--hide-scrollbars",
         "--window-size=1400,1000", "--enable-logging=stderr", "--log-level=0", *arguments,
     ]  # fmt: skip
-    for profile in ("profile", "profile-2", "profile-3"):
-        done = subprocess.run(
+    started = (
+        subprocess.run(
             [*command, f"--user-data-dir={folder / profile}"],
             check=False,
             capture_output=True,
@@ -78,9 +78,10 @@ def browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             errors="replace",
             timeout=90,
         )
-        # As root it gives itself threads with real-time priority, which the kernel ends on a busy machine (SIGXCPU).
-        if done.returncode != -signal.SIGXCPU:
-            break
+        for profile in ("profile", "profile-2", "profile-3")
+    )
+    # As root it gives itself threads with real-time priority, which the kernel ends on a busy machine (SIGXCPU).
+    done = next(each for each in started if each.returncode != -signal.SIGXCPU)
     assert done.returncode == 0, done.stderr
     return done
 
