@@ -25,6 +25,10 @@ MUTMUT = Path(sys.executable).parent / "mutmut"
 ROW = "{:<12} {:>8} {:>8} {:>9} {:>10} {:>8}"
 
 
+class NoMeasureError(Exception):
+    """A module could not be measured: it counts as one whose tests notice nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """How the mutants of one module fared."""
@@ -59,7 +63,11 @@ def main(wanted: list[str]) -> int:
     print(ROW.format("module", "mutants", "killed", "survived", "timed out", "score"))
     low = []
     for module in wanted or known:
-        score = measure(module)
+        try:
+            score = measure(module)
+        except NoMeasureError as error:
+            print(error, file=sys.stderr)
+            score = Score(module=module, mutants=0, killed=0, timed_out=0)
         print(score, flush=True)
         if score.percent < FLOOR:
             low.append(module)
@@ -102,7 +110,7 @@ def keep_survivors(room: Path) -> None:
 
 
 def mutmut(room: Path, *arguments: str) -> str:
-    """What mutmut prints; its failure, say because the tests fail without any mutant, ends the measurement."""
+    """What mutmut prints; NoMeasureError if it fails, say because the tests fail without any mutant."""
     done = subprocess.run(
         [MUTMUT, *arguments],
         cwd=room,
@@ -113,7 +121,8 @@ def mutmut(room: Path, *arguments: str) -> str:
         check=False,
     )
     if done.returncode:
-        sys.exit(f"mutmut {' '.join(arguments)} failed in {room}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+        end = f"{done.stdout}{done.stderr}"[-4000:]
+        raise NoMeasureError(f"mutmut {' '.join(arguments)} failed in {room}:\n{end}")
     return done.stdout
 
 

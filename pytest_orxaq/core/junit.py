@@ -288,10 +288,9 @@ class _Walk:
         self._suites.append((self._depth, _Suite(name[: self.limits.head], declared)))
 
     def _start_case(self, attributes: Mapping[str, str]) -> None:
-        self.cases += 1
-        if self.cases > self.limits.cases:
-            self.cases -= 1
+        if self.cases >= self.limits.cases:
             raise _RefusedError(JUnitState.REFUSED, f"it has more than {self.limits.cases} tests")
+        self.cases += 1
         self._cases.append(_Case(attributes, self._depth))
 
     def _start_text(self, tag: str, attributes: Mapping[str, str]) -> None:

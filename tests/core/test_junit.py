@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_orxaq.core.junit import Limits, read
-from pytest_orxaq.model import Counts, JUnitFile, JUnitState, TestOutcome
+from pytest_orxaq.model import Counts, Failure, JUnitFile, JUnitState, Section, TestOutcome, TestResult
 
 
 def of(text: str | bytes, **limits: int) -> JUnitFile:
@@ -98,8 +98,25 @@ def test_outcomes(case: str, outcome: TestOutcome | None) -> None:
 def test_a_test_known_by_its_status_only() -> None:
     """Where nothing but an attribute tells, the failure says so, and carries the output."""
     (result,) = of(suite("<testcase name='t' status='failed'><system-out>x</system-out></testcase>")).results
-    assert result.failures[0].message == 'The report says no more than status="failed".'
-    assert result.failures[0].sections[0].text == "x"
+    said = 'The report says no more than status="failed".'
+    output = (Section(title="stdout", text="x"),)
+    failure = Failure(phase="", exception="", message=said, traceback="", sections=output)
+    assert result == TestResult(id="t", outcome=TestOutcome.FAILED, failures=(failure,))
+    (other,) = of(suite("<testcase name='t' status='run' result='failed'/>")).results
+    assert other.failures[0].message == 'The report says no more than status="run" result="failed".'
+
+
+def test_what_a_failure_leaves_out_is_empty() -> None:
+    """A failure without type, message and text is one nevertheless."""
+    (result,) = of(suite("<testcase name='t'><failure/></testcase>")).results
+    failure = Failure(phase="", exception="", message="", traceback="")
+    assert result == TestResult(id="t", outcome=TestOutcome.FAILED, failures=(failure,))
+
+
+def test_expected_failures_are_counted_apart() -> None:
+    """A test that was expected to fail is neither skipped nor failed."""
+    expected = "<testcase name='t'><skipped type='pytest.xfail'/></testcase>"
+    assert of(suite(PASSED, expected, expected)).counts == Counts(passed=1, xfailed=2)
 
 
 def test_suite_level_errors() -> None:
@@ -108,9 +125,9 @@ def test_suite_level_errors() -> None:
         f"<testsuites><error message='top'/>{suite('<error message=chr>x</error>'.replace('chr', chr(39) + 'm' + chr(39)))}</testsuites>"
     )
     assert file.counts == Counts(errors=2)
-    assert [(result.id, result.failures[0].message) for result in file.results] == [
-        ("(unnamed suite)", "top"),
-        ("s", "m"),
+    assert [(result.id, result.failures[0].message, result.failures[0].traceback) for result in file.results] == [
+        ("(unnamed suite)", "top", ""),
+        ("s", "m", "x"),
     ]
     assert of(suite("<failure/>", PASSED)).counts == Counts(passed=1, failed=1)
     assert of(suite("<properties><error/></properties>", PASSED)).counts == Counts(passed=1)
@@ -153,7 +170,15 @@ def test_durations(time: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "line", "shown"),
-    [("s", "7", 7), ("pytest", "7", 8), ("pytest", "", None), ("s", "x", None), ("s", "-1", None)],
+    [
+        ("s", "7", 7),
+        ("pytest", "7", 8),
+        ("pytest tests", "7", 8),
+        ("pytest", "", None),
+        ("s", "٣", None),
+        ("s", "x", None),
+        ("s", "-1", None),
+    ],
 )
 def test_lines_count_from_one(name: str, line: str, shown: int | None) -> None:
     """pytest's line numbers begin at 0, all others at 1."""
@@ -227,6 +252,12 @@ def test_odd_nesting_loses_nothing() -> None:
         (suite("<testcase name='t'><flakyFailure/></testcase>", attributes="failures='1'"), JUnitState.OK),
         (suite("<testcase name='t'><failure/><rerunError/></testcase>", attributes="failures='2'"), JUnitState.OK),
         (suite("<testcase name='t'><failure/><failure/></testcase>", attributes="failures='2'"), JUnitState.OK),
+        (
+            suite("<testcase name='t'><failure/><rerunError/></testcase>", attributes="failures='3'"),
+            JUnitState.INCONSISTENT,
+        ),
+        (suite("<testcase name='t'><flakyError/><flakyFailure/></testcase>", attributes="errors='2'"), JUnitState.OK),
+        (suite(PASSED, attributes="errors='١'"), JUnitState.OK),
         (suite("<testcase name='t' status='failed'/>", attributes="failures='1'"), JUnitState.OK),
         (suite("<error/>", attributes="errors='1'"), JUnitState.OK),
     ],
@@ -247,6 +278,18 @@ def test_reasons_name_what_was_found() -> None:
     assert of(suite(PASSED, attributes="failures='2' errors='1'")).why == (
         "the suite 's' declares 3 failures and errors, but its tests carry only 0"
     )
+    assert "declares 1234 failures" in of(suite(PASSED, attributes="failures='1,234'")).why
+    assert "DOCTYPE" in of("<!DOCTYPE testsuite><testsuite/>").why
+    assert "empty" in of("").why
+    assert "blanks" in of(" \n").why
+
+
+def test_the_place_of_the_damage_is_named() -> None:
+    """Line and column, both from 1, and the parser's own words for it."""
+    assert of("<testsuite>\n  <a></b>").why == (
+        "it is not well-formed XML from line 2, column 8 on, after 0 complete tests: mismatched tag"
+    )
+    assert of("<testsuite>\n  <a>").why == "it ends at line 2, column 6, after 0 complete tests (no element found)"
 
 
 def test_what_stands_before_the_damage_is_kept() -> None:
@@ -260,7 +303,8 @@ def test_what_stands_before_the_damage_is_kept() -> None:
             ("a.B::bad", TestOutcome.FAILED),
             ("open", TestOutcome.ERROR),
         ]
-        assert file.results[1].failures[-1].message.startswith("Unfinished in the report: it ")
+        (failure,) = file.results[1].failures
+        assert failure == Failure(phase="", exception="", message=f"Unfinished in the report: {file.why}", traceback="")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1", "windows-1252", "koi8-r"])
@@ -276,11 +320,15 @@ def test_encodings(encoding: str) -> None:
 
 def test_limits_refuse_what_is_endless() -> None:
     """Depth, tests, bytes and the length of one tag are limited, and what was read before is kept."""
+    assert of("<testsuite>" * 64 + "</testsuite>" * 64).state is JUnitState.OK
     deep = of("<testsuite>" * 65)
     assert (deep.state, deep.why) == (JUnitState.REFUSED, "its elements are nested more than 64 deep")
     many = of(suite(PASSED, PASSED, PASSED), cases=2)
-    assert (many.state, many.counts.passed) == (JUnitState.REFUSED, 2)
-    assert of(suite(PASSED), size=10).state is JUnitState.REFUSED
+    assert (many.state, many.counts.passed, many.why) == (JUnitState.REFUSED, 2, "it has more than 2 tests")
+    assert of(suite(PASSED, PASSED), cases=2).state is JUnitState.OK
+    large = of(suite(PASSED), size=len(suite(PASSED)) - 1)
+    assert (large.state, large.why) == (JUnitState.REFUSED, f"it is larger than {len(suite(PASSED)) - 1} bytes")
+    assert of(suite(PASSED), size=len(suite(PASSED))).state is JUnitState.OK
     assert of("<testsuite name='" + "x" * 200_000, token=100_000).why == "one tag is longer than 100000 bytes"
 
 
@@ -300,6 +348,13 @@ def test_long_texts_keep_head_and_tail() -> None:
     (failure,) = of(xml, head=10, tail=5).results[0].failures
     assert failure.message == "h" * 10
     assert failure.traceback == "h" * 10 + "\n[... 100 characters left out ...]\n" + "t" * 5
+    pieces = f"<![CDATA[{'h' * 4}]]><!-- -->{'h' * 6}xx<!-- -->{'x' * 97}<!-- -->xttt<!-- -->tt"
+    (same,) = (
+        of(suite(f"<testcase name='t'><failure>{pieces}</failure></testcase>"), head=10, tail=5).results[0].failures
+    )
+    assert same.traceback == failure.traceback
+    named = f"<testcase classname='{'c' * 20}' name='{'n' * 20}'/>"
+    assert of(suite(named), head=10).passed == {"c" * 10 + "::" + "n" * 10}
 
 
 def test_much_text_is_cut_short_in_the_end() -> None:
@@ -309,7 +364,8 @@ def test_much_text_is_cut_short_in_the_end() -> None:
     )
     first, *_, last = of(xml, kept=2000).results
     assert len(first.failures[0].traceback) == 500
-    assert (len(last.failures[0].message), last.failures[0].traceback[:200]) == (200, "x" * 200)
+    assert last.failures[0].message == "m" * 200
+    assert last.failures[0].traceback == "x" * 200 + "\n[... 300 characters left out ...]\n"
 
 
 def test_memory_is_bounded() -> None:
@@ -378,6 +434,16 @@ def test_chunks_do_not_matter(cases: list[tuple[str, str]], size: int) -> None:
     whole = _document(cases)
     pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
     assert read(pieces, path="r.xml") == of(whole)
+
+
+def test_chunks_of_a_large_file_do_not_matter() -> None:
+    """A file of several megabytes reads the same whole, in small pieces and in pieces of any size."""
+    whole = suite(*(f"<testcase name='t{n}'><failure>{'x' * 99}</failure></testcase>" for n in range(20_000))).encode()
+    for size in (4096, 1 << 20, len(whole)):
+        pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
+        file = read(pieces, path="r.xml")
+        assert (file.state, file.counts) == (JUnitState.OK, Counts(failed=20_000))
+        assert file.results[12_345].failures[0].traceback == "x" * 99
 
 
 # ---------------------------------------------------------------- real files
