@@ -230,6 +230,7 @@ def test_colours_become_spans_and_nothing_else(text: str) -> None:
         ("\x1b[58;5;1mline", "line"),
         ("\x1b[38;5;208;3mit", '<span class="sgr-italic">it</span>'),
         ("\x1b[38;2;3mcut", "cut"),
+        ("\x1b[38mcut", "cut"),
         ("\x1b[01mbold", '<span class="sgr-bold">bold</span>'),
         ("\x1b[30mblack", '<span class="sgr-0">black</span>'),
         ("#x1B[3mit", '<span class="sgr-italic">it</span>'),
