@@ -40,7 +40,18 @@ from pytest_orxaq.faults.isolation import Git, Isolation
 
 
 # `orxaq locks` gives up a lock that comes back time and again, which is all that happens here: so it does not count.
-UNTIRING = "import sys; from pytest_orxaq import __main__; from pytest_orxaq.repository import locks; locks.TOO_OFTEN = sys.maxsize; sys.exit(__main__.main())"
+# And by elimination it releases only where the configuration says so, which is what is tortured here.
+UNTIRING = """
+import sys
+from pytest_orxaq import __main__
+from pytest_orxaq.core import staleness
+from pytest_orxaq.model import ReleasePolicy
+from pytest_orxaq.repository import locks
+locks.TOO_OFTEN = sys.maxsize
+may_release = staleness.may_release
+staleness.may_release = lambda judgement, policy: may_release(judgement, ReleasePolicy.ELIMINATION)
+sys.exit(__main__.main())
+"""
 RECOVER = shlex.join([sys.executable, "-c", UNTIRING, "locks", "--recover", "--min-age", "1s", "--format", "json"])
 STUCK = 60.0  # seconds after which a command is ended by force, and counts as a violation
 SETTLING = 45.0  # for the last recovery, once everything else has ended

@@ -13,6 +13,7 @@ checkpoints = ["lint", "test", "fetch", "serve", "commit"]
 first-delay = "0.3s"
 
 [tool.orxaq.locks]
+release = "elimination"
 min-age = "1s"
 
 [tool.orxaq.checkpoint.fetch]

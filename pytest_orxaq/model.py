@@ -55,7 +55,7 @@ class Settings:
     longest_delay: float = 30.0
     origin: str = "defaults"  # the file that was read
     templates: str = ""  # a folder, relative to the top, with report templates of the user's own
-    lock_release: ReleasePolicy = ReleasePolicy.ELIMINATION  # which stale git locks may be taken away
+    lock_release: ReleasePolicy = ReleasePolicy.PROOF  # which stale git locks may be taken away
     lock_min_age: float = 300.0  # unchanged for so long, before a lock may be dead by elimination
 
 

@@ -37,6 +37,7 @@ CONFIGURATION = """\
 checkpoints = ["add"]
 first-delay = "0.1s"
 [locks]
+release = "elimination"
 min-age = "{floor}"
 [checkpoint.add]
 command = {command}
@@ -175,7 +176,7 @@ def test_a_dead_lock_that_may_not_go_is_told(isolated_git: Callable[..., Git], s
     repo = isolated_git()
     lock = stale_git_lock(repo, "index")
     configured(repo.path, "git", "add", "orxaq.toml")
-    text = (repo.path / "orxaq.toml").read_text().replace("[locks]", '[locks]\nrelease = "never"')
+    text = (repo.path / "orxaq.toml").read_text().replace('release = "elimination"', 'release = "never"')
     (repo.path / "orxaq.toml").write_text(text)
     ran = type(top)(repo.path).gate("--timeout", "3s")
     assert ran.code == 4, ran.err

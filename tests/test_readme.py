@@ -55,7 +55,7 @@ BOT = """
 import subprocess, sys
 
 def commit(place):
-    subprocess.run([sys.executable, "-m", "pytest_orxaq", "locks", "--recover", "--min-age", "0s", place], check=False)
+    subprocess.run([sys.executable, "-m", "pytest_orxaq", "locks", "--recover", "--assume-exclusive", place], check=False)
     subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "by a bot"], cwd=place, check=False)
 """
 

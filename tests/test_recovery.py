@@ -18,7 +18,7 @@ from pytest_orxaq.errors import BusyError, UsageError
 from pytest_orxaq.faults.handles import GitLock
 from pytest_orxaq.faults.isolation import Git
 from pytest_orxaq.faults.recipes import KINDS, LockKind
-from pytest_orxaq.model import LockState, Proof, Relation, Suspect
+from pytest_orxaq.model import LockState, Proof, Relation, ReleasePolicy, Suspect
 from pytest_orxaq.repository import locks, quarantine
 from pytest_orxaq.repository.locks import Survey
 from pytest_orxaq.system import census, clocks
@@ -38,7 +38,10 @@ def at_once(_seconds: float) -> bool:
 
 def survey(place: os.PathLike[str], *, floor: float = 0.0, release: bool = True, tenancy: bool = False) -> Survey:
     """Judge the locks of a repository, and release the dead."""
-    with recovery.opened(Path(place), os.environ, floor=floor, tenancy=tenancy) as grounds:
+    with recovery.opened(Path(place), os.environ, floor=floor, tenancy=tenancy) as opened:
+        grounds = opened
+        if not (Path(place) / "orxaq.toml").exists():
+            grounds = replace(opened, terms=replace(opened.terms, policy=ReleasePolicy.ELIMINATION))
         return locks.survey(grounds, release=release, pause=at_once)
 
 
@@ -201,6 +204,9 @@ def test_the_command_lists_releases_and_restores(isolated_git: Repositories, sta
     assert (listed.returncode, listed.stderr) == (1, "")
     assert "unknown" in listed.stdout
     assert "--assume-exclusive" in listed.stdout
+    kept = orxaq("locks", "--recover", "--min-age", "0s", cwd=lock.where)
+    assert (kept.returncode, lock.held) == (1, True), "by elimination only where the configuration says so"
+    (lock.where / "orxaq.toml").write_text('[locks]\nrelease = "elimination"\n')
     released = orxaq("locks", "--recover", "--min-age", "0s", "--format", "json", cwd=lock.where)
     assert released.returncode == 0, released.stdout
     data: dict[str, Any] = json.loads(released.stdout)

@@ -58,7 +58,11 @@ def may_release(judgement: Judgement, policy: ReleasePolicy) -> bool:
     """Whether a lock that is judged so may be taken out of git's way."""
     if judgement.state is not LockState.DEAD or policy is ReleasePolicy.NEVER:
         return False
-    return judgement.proof is not Proof.ELIMINATION or policy is ReleasePolicy.ELIMINATION
+    return judgement.proof not in _INFERRED or policy is ReleasePolicy.ELIMINATION
+
+
+# From who can be seen to work here. A death of our own says whose lock it is only if nobody overlooked made it meanwhile.
+_INFERRED = {Proof.ELIMINATION, Proof.OWN_DEATH}
 
 
 def existed(suspect: Suspect, signals: Signals) -> bool:

@@ -12,7 +12,7 @@ from .places import Places
 class Terms:
     """On what terms locks are judged and released."""
 
-    policy: ReleasePolicy = ReleasePolicy.ELIMINATION
+    policy: ReleasePolicy = ReleasePolicy.PROOF
     floor: float = 300.0  # seconds without a change, before a lock may be dead by elimination
     tenancy: bool = False  # the operator declares that nobody else works in this repository
 

@@ -64,7 +64,6 @@ def observe(
     age = time.time() - scene.changed_at - scene.steadiness.advanced
     if since is not None and since.boot == memory.boot:
         age = max(age, clocks.since_boot() - since.at)  # what we watched ourselves needs no wall clock
-    seen_before_boot = since is not None and since.boot != memory.boot
     return Signals(
         lock=lock,
         snapshot=snapshot,
@@ -74,8 +73,9 @@ def observe(
         pid_file=scene.pid_file.path if scene.pid_file else "",
         pid_file_dead=_pid_file_dead(scene, pinned),
         own_death=_own_death(scene, memory),
-        before_boot=scene.mount.local
-        and (seen_before_boot or before_boot(scene.changed_at, memory.anchors, offset=memory.offset)),
+        # By the clock alone: that an earlier run knew this boot by another name proves nothing. Containers get names of
+        # their own, and a sandbox may hide the kernel's.
+        before_boot=scene.mount.local and before_boot(scene.changed_at, memory.anchors, offset=memory.offset),
         tenancy=tenancy,
         sight=Sight(processes=len(around.census.processes), gaps=gaps(scene), clock=scene.steadiness.clock),
     )

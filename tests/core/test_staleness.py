@@ -213,12 +213,12 @@ def test_the_strongest_proof_is_named() -> None:
 
 @pytest.mark.parametrize("policy", list(ReleasePolicy))
 def test_only_the_dead_are_released_and_only_as_the_policy_says(policy: ReleasePolicy) -> None:
-    """Neither live nor unknown under any policy; by elimination only where that is the policy."""
+    """Neither live nor unknown under any policy; by what is inferred from who was seen only where that is the policy."""
     for state in (LockState.LIVE, LockState.UNKNOWN):
         assert not may_release(Judgement(state=state, why=""), policy)
     for proof in Proof:
         allowed = may_release(Judgement(state=LockState.DEAD, why="", proof=proof), policy)
-        weak = proof is Proof.ELIMINATION
+        weak = proof in {Proof.ELIMINATION, Proof.OWN_DEATH}
         assert allowed is (policy is ReleasePolicy.ELIMINATION or (policy is ReleasePolicy.PROOF and not weak))
 
 
