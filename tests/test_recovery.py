@@ -19,7 +19,7 @@ from pytest_orxaq.faults.handles import GitLock
 from pytest_orxaq.faults.isolation import Git
 from pytest_orxaq.faults.recipes import KINDS, LockKind
 from pytest_orxaq.model import LockState, Proof, Relation, ReleasePolicy, Suspect
-from pytest_orxaq.repository import locks, quarantine
+from pytest_orxaq.repository import custody, locks, quarantine
 from pytest_orxaq.repository.locks import Survey
 from pytest_orxaq.system import census, clocks
 
@@ -159,6 +159,26 @@ def test_a_lock_that_keeps_coming_back_is_surfaced(isolated_git: Repositories, s
     assert f"released {locks.TOO_OFTEN} times within an hour" in each.recovery.why_not
     assert lock.held
     assert not survey(repo, tenancy=True).remaining
+
+
+def test_a_release_that_was_cut_off_is_finished_without_another_lock(
+    isolated_git: Repositories, stale_git_lock: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recovery that dies after the name is free and before the lock is kept leaves work, which the next look does."""
+    lock = stale_git_lock(isolated_git(), "index")
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(custody, "_carry", dies)
+        with pytest.raises(KeyboardInterrupt):
+            survey(lock.where)
+    assert not os.path.lexists(lock.path)
+    found = survey(lock.where, release=False)
+    assert found.examined == ()
+    assert "It is kept as" in found.repaired[0]
+    assert survey(lock.where).repaired == ()
 
 
 def test_one_recoverer_at_a_time(

@@ -69,7 +69,7 @@ def survey(grounds: Grounds, *, release: bool, pause: Callable[[float], bool]) -
     """
     memory.record_clock(grounds.state.common)
     found = lockfiles.find(grounds.places)
-    if not found.locks:
+    if not found.locks and not quarantine.interrupted(grounds.state.quarantine):
         return Survey(operations=found.operations, uncovered=found.uncovered)
     with quarantine.mutex(grounds.state.common, timeout=PATIENCE):
         repaired = quarantine.repair(grounds.state.quarantine)

@@ -10,7 +10,6 @@ import stat
 
 from dataclasses import dataclass
 
-from ..core.gitlike import is_git
 from ..model import Lock, LockKind
 from ..system.census import Census, Seen
 from ..system.pinned import born_at
@@ -59,19 +58,18 @@ def read(lock: Lock) -> PidFile | None:
 
 
 def named_by(file: PidFile, census: Census) -> tuple[Seen, ...]:
-    """The living gits that the number may mean, in whichever PID namespace it was given."""
-    return tuple(
-        seen
-        for seen in census.processes.values()
-        if file.pid in seen.pids and is_git(seen.name, seen.command, seen.program)
-    )
+    """The living that the number may mean, in whichever PID namespace it was given, whatever they are called.
+
+    A git may have another name. One who has got the number since then makes a dead lock look alive, which is harmless.
+    """
+    return tuple(seen for seen in census.processes.values() if file.pid in seen.pids)
 
 
 def proves_death(file: PidFile, lock: Lock, *, lock_born_at: int | None, owner: int, census: Census) -> bool:
     """Whether git noted a process for this very lock, and it is gone.
 
     So it must have been made with the lock, right after it: one that is older was left by another git, and kept
-    the holder of this lock from writing its own. And no number of it may be alive as a git in any container,
+    the holder of this lock from writing its own. And no number of it may be alive in any container,
     which only he can tell who sees them all.
     """
     if lock.kind in _INHERITED or not census.alone or census.gaps:

@@ -101,6 +101,11 @@ def repair(quarantine: Path) -> tuple[str, ...]:
     return tuple(filter(None, said))
 
 
+def interrupted(quarantine: Path) -> bool:
+    """Whether a release was cut off, so that :func:`repair` has something to do."""
+    return any(name.startswith(".") for name in names_in(quarantine))
+
+
 def recent(quarantine: Path, path: str, since: float) -> int:
     """How many times a lock at ``path`` was released since a moment of Unix time."""
     first = stamp(since)
