@@ -17,6 +17,7 @@ from ..system import census
 from ..system.journal import Severity, Value
 from . import lockfiles, memory, quarantine, signals, territory
 from .grounds import Grounds
+from .lockfiles import GitFolder
 from .workers import look_around
 
 
@@ -79,16 +80,17 @@ def survey(grounds: Grounds, *, release: bool, pause: Callable[[float], bool]) -
             watched = tuple(_Watched(lock, pins) for lock in found.locks)
             for each in watched:
                 _tell(grounds, "detected", each.lock, f"{each.lock.path} is there")
-            first = _gather(grounds, watched)
+            first = _gather(grounds, watched, found.folders)
             pause(SETTLE)
-            second = _gather(grounds, watched)
+            second = _gather(grounds, watched, found.folders)
             memory.record_sightings(
                 grounds.state.common,
                 [(s.lock, s.snapshot) for s in second if s.snapshot],
                 memory.recall(grounds.state.common),
             )
             examined = tuple(
-                _settle(grounds, *row, release=release) for row in zip(watched, first, second, strict=True)
+                _settle(grounds, *row, found.folders, release=release)
+                for row in zip(watched, first, second, strict=True)
             )
     return Survey(examined=examined, operations=found.operations, uncovered=found.uncovered, repaired=repaired)
 
@@ -108,10 +110,10 @@ class _Watched:
             pins.callback(os.close, self.pinned)
 
 
-def _gather(grounds: Grounds, watched: Sequence[_Watched]) -> tuple[Signals, ...]:
+def _gather(grounds: Grounds, watched: Sequence[_Watched], folders: Sequence[GitFolder]) -> tuple[Signals, ...]:
     """The signals of all locks at one moment."""
-    places, known = grounds.places, memory.recall(grounds.state.common)
-    around = look_around(territory.survey(places.own, places.common, places.top), census.take(known.offset))
+    known = memory.recall(grounds.state.common)
+    around = look_around(territory.survey(folders), census.take(known.offset), [each.lock for each in watched])
     return tuple(
         signals.observe(
             each.lock,
@@ -125,7 +127,15 @@ def _gather(grounds: Grounds, watched: Sequence[_Watched]) -> tuple[Signals, ...
     )
 
 
-def _settle(grounds: Grounds, watched: _Watched, first: Signals, second: Signals, *, release: bool) -> Examined:
+def _settle(
+    grounds: Grounds,
+    watched: _Watched,
+    first: Signals,
+    second: Signals,
+    folders: Sequence[GitFolder],
+    *,
+    release: bool,
+) -> Examined:
     """Judge one lock, and do what is to be done about it."""
     judgement = staleness.judge(first, second, floor=grounds.terms.floor)
     _tell(
@@ -144,12 +154,14 @@ def _settle(grounds: Grounds, watched: _Watched, first: Signals, second: Signals
     )
     recovery = None
     if release and watched.pinned is not None and judgement.state is LockState.DEAD:
-        recovery = _release(grounds, watched, second, judgement)
+        recovery = _release(grounds, watched, second, judgement, folders)
         _tell_recovery(grounds, recovery)
     return Examined(lock=watched.lock, signals=second, judgement=judgement, recovery=recovery)
 
 
-def _release(grounds: Grounds, watched: _Watched, seen: Signals, judgement: Judgement) -> Recovery:
+def _release(
+    grounds: Grounds, watched: _Watched, seen: Signals, judgement: Judgement, folders: Sequence[GitFolder]
+) -> Recovery:
     """Release a dead lock, unless the policy or its history forbids it."""
     kept = Recovery(lock=watched.lock, judgement=judgement, released=False, age=seen.age, signals=seen.sight.processes)
     policy = grounds.terms.policy
@@ -162,7 +174,7 @@ def _release(grounds: Grounds, watched: _Watched, seen: Signals, judgement: Judg
         return replace(kept, why_not=words)
 
     def still_dead() -> bool:
-        (again,) = _gather(grounds, [watched])
+        (again,) = _gather(grounds, [watched], folders)
         return staleness.may_release(staleness.judge(seen, again, floor=grounds.terms.floor), policy)
 
     return quarantine.release(

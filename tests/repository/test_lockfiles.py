@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_orxaq.model import Lock, LockKind
-from pytest_orxaq.repository.lockfiles import Found, find
+from pytest_orxaq.repository.lockfiles import Found, GitFolder, find
 from pytest_orxaq.repository.places import Places, locate
 
 
@@ -67,7 +67,8 @@ def found_in(directory: Path) -> list[str]:
 
 def test_a_repository_without_locks(top: Path) -> None:
     """Where there is no lock, none is found, and everything was looked at."""
-    assert find(locate(top)) == Found(locks=(), operations=(), uncovered=())
+    folder = GitFolder(path=top / ".git", family=top / ".git", top=top)
+    assert find(locate(top)) == Found(locks=(), folders=(folder,), operations=(), uncovered=())
 
 
 def test_every_kind_is_found(top: Path) -> None:
