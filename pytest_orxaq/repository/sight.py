@@ -11,8 +11,8 @@ the same, because a lock can be held in two ways only:
   an editor, or JGit in a Java program. Such a process made the file, so the file belongs to the user it runs as, and
   git never becomes somebody else. Its names and arguments are shown to everybody.
 
-So a process that cannot be looked into is ruled out if it was started after the lock's last change (by a clock that
-is known to be steady). Otherwise the lease must have been granted, and it must
+So a process that cannot be looked into is ruled out if it was started when the lock had been seen already, as it still
+is. Otherwise the lease must have been granted, and it must
 
 * be a stranger: none of its users is the owner of the lock, numbers of users mean the same to it as to us, and it
   has no power to become somebody else or to give files away; or

@@ -18,6 +18,20 @@ def since_boot() -> float:
     return time.clock_gettime(_LASTING)
 
 
+def is_shared() -> bool:
+    """Whether the time since boot is told to us as to everybody: not in a time namespace of our own, which may shift it.
+
+    The number of another namespace would say little: it is given anew once that is gone.
+    """
+    try:
+        return os.stat("/proc/self/ns/time").st_ino == _INITIAL_NAMESPACE
+    except OSError:
+        return True  # a kernel without such namespaces
+
+
+_INITIAL_NAMESPACE = 0xEFFFFFFA  # the number that the kernel gives to its first time namespace, always
+
+
 def offset_now() -> float:
     """Unix time at which this machine was started, by the clock as it is now: another value means that it was set."""
     return min(_readings())[1]
