@@ -135,6 +135,8 @@ def record_death(folder: Path, *, actor: str, began_at: float, ended_at: float, 
     found = None if present is None else tuple(sorted(present))
     death = Death(boot=_boot(), actor=actor, began_at=began_at, ended_at=ended_at, present=found)
     line = json.dumps(to_data(death, exact=True)).encode("ascii") + b"\n"
+    if not death.boot:
+        return
     with suppress(OSError):
         _forget_old(folder / DEATHS)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

@@ -8,6 +8,7 @@ from pathlib import Path
 
 
 DEVICES = Path("/dev")
+NAMESPACE = Path("/proc/self/ns/time")
 
 
 _LASTING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # also counts while the machine sleeps, where it can
@@ -24,7 +25,7 @@ def is_shared() -> bool:
     The number of another namespace would say little: it is given anew once that is gone.
     """
     try:
-        return os.stat("/proc/self/ns/time").st_ino == _INITIAL_NAMESPACE
+        return NAMESPACE.stat().st_ino == _INITIAL_NAMESPACE
     except OSError:
         return True  # a kernel without such namespaces
 

@@ -185,9 +185,7 @@ def test_our_death_proves_nothing_of_what_was_there_before() -> None:
     assert judged(replace(young, own_death=DEATH), young).state is LockState.UNKNOWN
 
 
-@pytest.mark.parametrize(
-    ("named", "proof"), [("pid_file_dead", Proof.PID_FILE), ("tenancy", Proof.TENANCY), ("before_boot", Proof.BOOT)]
-)
+@pytest.mark.parametrize(("named", "proof"), [("pid_file_dead", Proof.PID_FILE), ("tenancy", Proof.TENANCY)])
 def test_other_proofs(named: str, proof: Proof) -> None:
     """Each holds only if both gatherings offer it, whatever could not be seen; git's note needs a minute."""
     offered = replace(YOUNG_AND_BLIND, age=CAUTIOUS + 1, **{named: True})  # type: ignore[arg-type]
@@ -196,6 +194,14 @@ def test_other_proofs(named: str, proof: Proof) -> None:
     young = judged(replace(offered, age=CAUTIOUS)).state
     assert young is (LockState.UNKNOWN if proof is Proof.PID_FILE else LockState.DEAD)
     assert judged(replace(offered, age=2.0), floor=1.0).proof is proof
+
+
+def test_a_boot_is_a_proof_where_everybody_was_seen() -> None:
+    """It needs no age, but both gatherings, and a sight of everybody: the clock may have been set back for a while."""
+    offered = replace(YOUNG_AND_BLIND, sight=EVERYTHING, before_boot=True)
+    assert judged(offered).proof is Proof.BOOT
+    assert judged(offered, replace(offered, before_boot=False)).state is LockState.UNKNOWN
+    assert judged(replace(YOUNG_AND_BLIND, before_boot=True)).state is LockState.UNKNOWN
 
 
 def test_the_strongest_proof_is_named() -> None:
