@@ -59,7 +59,8 @@ def test_everything_of_a_process_of_ours_is_seen(tmp_path: Path) -> None:
             found = seen(process.pid)
             assert (found.parent, found.command, found.readable) == (os.getpid(), WAITING, True)
             assert abs(found.started_at - (offset_now() + since_boot())) < BOUND
-            assert found.started_after_boot == seen(process.pid).started_after_boot is not None
+            assert found.started_after_boot is not None
+            assert found.started_after_boot == seen(process.pid).started_after_boot
             assert 0 <= since_boot() - found.started_after_boot < BOUND
             assert os.geteuid() in found.users
             assert found.pids[0] == process.pid
