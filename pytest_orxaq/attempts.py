@@ -89,7 +89,8 @@ def _bury(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, *, began_at: f
     # Elsewhere than on Linux orphans are not ours to count, so that nobody can say that all are gone.
     if sys.platform == "linux" and not attempt.exit.survivors:
         actor = f"{checkpoint.name} #{attempt.number} of run {bench.run}"
-        clearing.bury(bench.grounds, actor, began_at=began_at, present=present)
+        ended_at = attempt.exit.emptied_at
+        clearing.bury(bench.grounds, actor, began_at=began_at, ended_at=ended_at, present=present)
 
 
 def _tell_retry(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, delay: float) -> None:

@@ -47,15 +47,16 @@ def clear(grounds: Grounds, *, pause: Callable[[float], bool]) -> Cleared:
     return Cleared(recoveries=survey.recoveries, present=frozenset(each.lock.path for each in survey.remaining))
 
 
-def bury(grounds: Grounds, actor: str, *, began_at: float, present: frozenset[str]) -> None:
-    """Remember the death of a command that is gone with everything it started, if it left locks behind.
+def bury(grounds: Grounds, actor: str, *, began_at: float, ended_at: float, present: frozenset[str]) -> None:
+    """Remember the end of a command that is gone with everything it started, if it left locks behind.
 
-    ``present`` are the paths of the locks that were there when it began.
+    ``ended_at`` is when that was found, in Unix time: what is locked later is somebody else's. ``present`` are the
+    paths of the locks that were there when it began.
     """
     if _present(grounds) - present:
         from .repository import memory  # noqa: PLC0415 - see above
 
-        memory.record_death(grounds.state.common, actor=actor, began_at=began_at, ended_at=time.time(), present=present)
+        memory.record_death(grounds.state.common, actor=actor, began_at=began_at, ended_at=ended_at, present=present)
 
 
 def _present(grounds: Grounds) -> frozenset[str]:

@@ -156,7 +156,7 @@ def test_what_an_attempt_left_is_known_to_be_dead(top: Any) -> None:
     assert (ran.code, ran.record["verdict"]) == (0, "flaky"), ran.err
     (recovered,) = attempts(ran)[1]["recoveries"]
     assert recovered["released"]
-    assert recovered["judgement"]["proof"] == "our own process made it, and was killed"
+    assert recovered["judgement"]["proof"] == "our own process made it, and is gone"
     assert "add #1 of run" in recovered["judgement"]["why"]
 
 
@@ -230,6 +230,8 @@ def test_deaths_are_told_only_where_all_are_known_to_be_gone(isolated_git: Calla
         bench = types.SimpleNamespace(grounds=grounds, run="r")
         attempts_module._bury(bench, checkpoint, attempt, began_at=0.0, present=frozenset())  # type: ignore[arg-type]
         assert memory.recall(grounds.state.common).deaths == ()
-        gone = replace(attempt, exit=Exit())
+        gone = replace(attempt, exit=Exit(emptied_at=5.0))
         attempts_module._bury(bench, checkpoint, gone, began_at=0.0, present=frozenset())  # type: ignore[arg-type]
-        assert [death.actor for death in memory.recall(grounds.state.common).deaths] == ["add #1 of run r"]
+        (death,) = memory.recall(grounds.state.common).deaths
+        # The lock that is there now was made later, by somebody else: it is not of the time of that attempt.
+        assert (death.actor, death.ended_at) == ("add #1 of run r", 5.0)

@@ -163,7 +163,9 @@ def _release(
     grounds: Grounds, watched: _Watched, seen: Signals, judgement: Judgement, folders: Sequence[GitFolder]
 ) -> Recovery:
     """Release a dead lock, unless the policy or its history forbids it."""
-    kept = Recovery(lock=watched.lock, judgement=judgement, released=False, age=seen.age, signals=seen.sight.processes)
+    kept = Recovery(
+        lock=watched.lock, judgement=judgement, released=False, age=seen.age, processes=seen.sight.processes
+    )
     policy = grounds.terms.policy
     if not staleness.may_release(judgement, policy):
         return replace(kept, why_not=f'the policy (release = "{policy.value}") does not allow it')

@@ -54,7 +54,7 @@ def release(
         id=case.record.id if case is not None and kept else "",
         why_not=why_not,
         age=signals.age,
-        signals=signals.sight.processes,
+        processes=signals.sight.processes,
     )
 
 

@@ -12,10 +12,10 @@ the same, because a lock can be held in two ways only:
   file, so the file belongs to the user it runs as, and git never becomes somebody else. Its names and arguments are
   shown to everybody.
 
-So a process that cannot be looked into is ruled out if it was started after the lock's last change (by a clock that
-is known to be steady). Otherwise the lock must not have been given away since it was last written (then its change
-time is that of its content), or the process must not speak of git in its names and arguments: a ``git`` whose
-repository was handed to somebody else meanwhile is the case in mind. And it must
+So a process that cannot be looked into is ruled out if it was started when the lock had been seen already, as it still
+is. Otherwise the lock must not have been given away since it was last written (then its change time is that of its
+content), or the process must not speak of git in its names and arguments: a ``git`` whose repository was handed to
+somebody else meanwhile is the case in mind. And it must
 
 * be a stranger: none of its users is the owner of the lock, numbers of users mean the same to it as to us, and it
   has no power to become somebody else or to give files away; or

@@ -4,10 +4,11 @@ import os
 
 from dataclasses import dataclass
 
+from ..core import staleness
 from ..core.gitlike import INDEX_KINDS, why_harmless
 from ..core.redaction import redact
 from ..core.steadiness import Steadiness, steadiness
-from ..model import Clock, Lock, LockKind, Relation, Snapshot, Suspect
+from ..model import Lock, LockKind, Relation, Snapshot, Suspect
 from ..system.census import Census, Seen, identity
 from ..system.mounts import Mount, mount_of
 from ..system.pinned import is_unshared
@@ -19,7 +20,6 @@ from .workers import Surroundings, Ties, Worker
 
 
 SHOWN = 160  # characters of a command line
-TICK = 0.5  # seconds that a comparison of a start with a change may be wrong by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class Scene:
     mount: Mount
     unshared: bool | None
     steadiness: Steadiness
+    first_seen: float | None  # seconds since boot; None: never before as it is
     around: Surroundings
     index: Identity | None  # the file that an index's lock guards
     folder: Identity | None  # the one that the lock is in
@@ -61,6 +62,7 @@ class Scene:
 def set_scene(lock: Lock, pinned: int, snapshot: Snapshot, *, around: Surroundings, memory: Memory) -> Scene:
     """What there is to know of a lock before its processes are looked at one by one."""
     mount = mount_of(pinned)
+    sighting = memory.sighting_of(lock.path, snapshot)
     return Scene(
         lock=lock,
         snapshot=snapshot,
@@ -71,6 +73,7 @@ def set_scene(lock: Lock, pinned: int, snapshot: Snapshot, *, around: Surroundin
         steadiness=steadiness(
             snapshot.changed_at / 1e9, memory.anchors, offset=memory.offset, since_boot=memory.since_boot
         ),
+        first_seen=None if sighting is None else sighting.at,
         around=around,
         index=identity(lock.target) if lock.kind in INDEX_KINDS else None,
         folder=identity(os.path.dirname(lock.path)),
@@ -80,9 +83,7 @@ def set_scene(lock: Lock, pinned: int, snapshot: Snapshot, *, around: Surroundin
 
 def came_later(seen: Seen, scene: Scene) -> bool:
     """Whether a process was certainly started after the lock's last change."""
-    if scene.steadiness.clock is not Clock.STEADY:
-        return False
-    return seen.started_at - scene.steadiness.slack > scene.changed_at + TICK
+    return staleness.came_later(seen.started_after_boot, scene.first_seen)
 
 
 def suspects(scene: Scene) -> tuple[Suspect, ...]:
@@ -106,9 +107,9 @@ def _suspect(seen: Seen, scene: Scene, relation: Relation, harmless: str = "") -
     return Suspect(
         pid=seen.pid,
         command=words if len(words) <= SHOWN else f"{words[:SHOWN]}...",
-        started_at=seen.started_at - scene.steadiness.slack,
+        started_at=seen.started_at,
         relation=relation,
-        has_children=seen.pid in scene.around.parents,
+        started_after_boot=seen.started_after_boot,
         ancestor=seen.pid in scene.around.ancestors,
         harmless=harmless,
     )

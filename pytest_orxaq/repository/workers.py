@@ -46,7 +46,6 @@ class Surroundings:
     census: Census
     territory: Territory
     ancestors: frozenset[int]  # of ours
-    parents: frozenset[int]  # everybody who has a child
     workers: Mapping[int, Worker] = field(default_factory=dict)
     ties: Mapping[int, Ties] = field(default_factory=dict)  # of those who have any
 
@@ -61,7 +60,7 @@ def look_around(territory: Territory, census: Census, locks: Iterable[Lock]) -> 
     Those that cannot be looked into are not found, which is a matter of sight.
     """
     ancestors = census.ancestors(os.getpid())
-    around = Surroundings(census=census, territory=territory, ancestors=ancestors, parents=census.parents())
+    around = Surroundings(census=census, territory=territory, ancestors=ancestors)
     look = _Look(ancestors, locks)
     stands = [Standpoint(seen, territory) for seen in around.others()]
     return replace(

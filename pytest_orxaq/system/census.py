@@ -33,6 +33,7 @@ class Seen:
     name: str  # as the kernel has it: at most 15 bytes, and the process may change it
     command: tuple[str, ...]
     started_at: float  # Unix time by the clock as it is now
+    started_after_boot: float | None = None  # seconds, exactly as the kernel tells: whole ticks, cut off
     kernel: bool = False
     stopped: bool = False
     users: frozenset[int] = frozenset()  # real, effective, saved, and that of the file system
@@ -75,10 +76,6 @@ class Census:
             pid = seen.parent
             found.add(pid)
         return frozenset(found)
-
-    def parents(self) -> frozenset[int]:
-        """Everybody who has a child."""
-        return frozenset(seen.parent for seen in self.processes.values())
 
 
 def take(offset: float) -> Census:
@@ -129,6 +126,7 @@ def look_at(pid: int, *, offset: float) -> Seen | None:
         name=told.name,
         command=tuple(os.fsdecode(word) for word in command.removesuffix(b"\0").split(b"\0")),
         started_at=offset + told.started,
+        started_after_boot=told.started,
         kernel=bool(told.flags & _KERNEL_THREAD),
         stopped=told.state in "Tt",
         users=frozenset(_numbers(status, b"Uid")),
@@ -159,6 +157,18 @@ def identity(path: str | Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino
+
+
+def may_write(seen: Seen, name: str, file: tuple[int, int]) -> bool:
+    """Whether a process has a file open for writing; false if that cannot be told.
+
+    ``name`` is what the file is called, ``file`` its identity.
+    """
+    return any(
+        identity(seen.file(descriptor, path)) == file and _mode(seen.pid, descriptor) not in {None, os.O_RDONLY}
+        for descriptor, path in seen.opened or ()
+        if os.path.basename(path).removesuffix(" (deleted)") == name
+    )
 
 
 def same_users(pid: int) -> bool:
@@ -243,6 +253,15 @@ def _opened(folder: Path) -> tuple[tuple[int, str], ...] | None:
     except OSError:
         return None
     return tuple(found)
+
+
+def _mode(pid: int, descriptor: int) -> int | None:
+    """Whether a descriptor is for reading, writing or both; ``None`` if that cannot be told."""
+    try:
+        flags = _field((PROC / str(pid) / "fdinfo" / str(descriptor)).read_bytes(), b"flags")
+    except OSError:
+        return None
+    return int(flags, 8) & os.O_ACCMODE if flags else None
 
 
 def _field(status: bytes, name: bytes) -> bytes:

@@ -181,8 +181,8 @@ def _limit(number: int) -> str:
 
 
 def boot_id() -> str:
-    """A name for this boot of this machine; the host's name and kernel where the kernel gives none."""
+    """The name of this boot of this machine; empty where the kernel gives none, and then equal to none."""
     try:
         return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        return f"{os.uname().nodename} {os.uname().release}"
+        return ""

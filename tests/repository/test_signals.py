@@ -28,7 +28,7 @@ from pytest_orxaq.repository.places import Places
 from pytest_orxaq.repository.signals import OddLockError, kind_of_content, observe, open_pinned
 from pytest_orxaq.repository.territory import survey
 from pytest_orxaq.repository.workers import look_around
-from pytest_orxaq.system import census
+from pytest_orxaq.system import census, clocks
 from pytest_orxaq.system.census import Census, Seen
 from pytest_orxaq.system.mounts import Mount
 from pytest_orxaq.system.pinned import born_at
@@ -196,13 +196,15 @@ def of(process: subprocess.Popen[bytes], found: Signals) -> Suspect:
     return next(suspect for suspect in found.suspects if suspect.pid == process.pid)
 
 
-def later_than(found: Signals) -> None:
-    """Wait until processes that are started now count as later than the lock's last change."""
+def sighted(bench: Bench) -> None:
+    """Have the lock be known, and wait until processes that are started now count as later."""
+    found = bench.seen()
     assert found.snapshot is not None
-    deadline = time.monotonic() + BOUND
-    while time.time() <= found.snapshot.changed_at / 1e9 + 0.7:
-        assert time.monotonic() < deadline
-        select.select([], [], [], 0.05)
+    record_sightings(bench.memory, [(found.lock, found.snapshot)], recall(bench.memory))
+    since = bench.seen().first_seen
+    assert since is not None
+    while clocks.since_boot() <= since + 0.02:  # starts are told in ticks
+        select.select([], [], [], 0.01)
 
 
 # ---------------------------------------------------------------- live holders
@@ -216,7 +218,6 @@ def test_a_commit_that_waits_for_its_hook_is_live(bench: Bench, paths: tuple[str
     found = bench.seen()
     assert found.leased is True
     assert of(process, found).relation is Relation.WRITES_HERE
-    assert of(process, found).has_children
     assert any(suspect.relation is Relation.NAMED_IN_ENVIRONMENT for suspect in found.suspects)
     assert found.snapshot is not None
     assert found.snapshot.content == "index"
@@ -550,9 +551,9 @@ def test_who_shows_a_difference_in_a_pager_does_not_block(bench: Bench, command:
 
 @on_the_machine
 def test_fifteen_busy_peers_do_not_block(bench: Bench) -> None:
-    """Gits that were started after the lock's last change are seen, and are none of its holders."""
+    """Gits that were started when the lock was known already are seen, and are none of its holders."""
     bench.kill_add()
-    later_than(bench.seen())
+    sighted(bench)
     peers = [bench.start("git", "hash-object", "-w", "--stdin-paths") for _ in range(15)]
     for peer in peers:
         assert peer.stdin is not None
@@ -562,10 +563,9 @@ def test_fifteen_busy_peers_do_not_block(bench: Bench) -> None:
         assert peer.stdout.readline()
     found = bench.seen()
     assert {suspect.pid for suspect in found.suspects} == {peer.pid for peer in peers}
-    assert found.sight.clock is Clock.STEADY
     assert bench.judged().proof is Proof.ELIMINATION
-    early = replace(found, sight=replace(found.sight, clock=Clock.SET))
-    assert judge(early, early, floor=0.0).state is LockState.LIVE
+    unknown = replace(found, first_seen=None)
+    assert judge(unknown, unknown, floor=0.0).state is LockState.LIVE
 
 
 @on_the_machine
@@ -731,7 +731,7 @@ pinned = open_pinned(lock)
 first = gather()
 found = judge(first, gather(), floor=0.0)
 print(json.dumps({
-    "state": found.state, "why": found.why, "unseen": found.unseen, "leased": first.leased,
+    "state": found.state, "why": found.why, "unseen": found.unseen, "leased": first.leased, "age": first.age,
     "suspects": [[s.command, s.ancestor, s.harmless] for s in first.suspects],
 }))
 """
@@ -967,9 +967,9 @@ def test_a_pid_file_of_a_living_git_tells_the_holder(bench: Bench) -> None:
 
 @on_the_machine
 def test_a_number_that_was_given_anew_is_not_the_holders(bench: Bench) -> None:
-    """A git that was started after the lock's last change did not write it, whatever its number."""
+    """A git that was started when the lock was known already did not write it, whatever its number."""
     bench.kill_add()
-    later_than(bench.seen())
+    sighted(bench)
     peer = bench.start("git", "hash-object", "--stdin-paths")
     assert peer.stdin is not None
     assert peer.stdout is not None
@@ -1060,6 +1060,31 @@ def test_another_name_of_the_boot_proves_nothing(bench: Bench) -> None:
     record_sightings(bench.memory, [(bench.lock(), found.snapshot)], earlier)
     assert not bench.seen().before_boot
     assert bench.judged(floor=300.0).state is LockState.UNKNOWN
+
+
+@as_root
+def test_a_time_of_another_namespace_is_no_time(bench: Bench) -> None:
+    """Where the time since boot is told with a shift of a day, nothing that is remembered counts, and nothing is remembered."""
+    moved = ("unshare", "-T", "--boottime", "100000")
+    tried = subprocess.run([*moved, "true"], capture_output=True, check=False, timeout=BOUND)
+    if tried.returncode != 0:
+        pytest.skip(f"no time namespace can be made here: {tried.stderr.decode().strip()}")
+    bench.kill_add()
+    sighted(bench)
+    before = {path.name: path.read_bytes() for path in bench.memory.iterdir()}
+    done = subprocess.run(
+        [*moved, "sh", "-c", observer(bench)], capture_output=True, text=True, timeout=BOUND, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    age = said(done.stdout)["age"]
+    assert isinstance(age, float)
+    assert 0 <= age < BOUND
+    remember = (
+        "import sys; from pathlib import Path; from pytest_orxaq.repository.memory import *; folder = Path(sys.argv[1]);"
+        "record_clock(folder); record_sightings(folder, [], recall(folder)); assert not recall(folder).boot"
+    )
+    subprocess.run([*moved, sys.executable, "-c", remember, bench.memory], check=True, timeout=BOUND)
+    assert {path.name: path.read_bytes() for path in bench.memory.iterdir()} == before
 
 
 # ---------------------------------------------------------------- the file system

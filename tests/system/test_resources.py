@@ -153,8 +153,8 @@ def test_own_memory_is_exact() -> None:
 
 
 def test_name_of_a_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A boot is named as the kernel names it, else by host and kernel, and never without a name."""
+    """A boot is named as the kernel names it; where it does not, host and kernel are no name of a boot."""
     monkeypatch.setattr(resources, "PROC", tmp_path)
-    assert resources.boot_id() == f"{os.uname().nodename} {os.uname().release}"
+    assert resources.boot_id() == ""
     kernel(tmp_path, sys__kernel__random__boot_id="0b5c-11\n")
     assert resources.boot_id() == "0b5c-11"
