@@ -45,8 +45,8 @@ def clear(grounds: Grounds, *, seconds: float, pause: Callable[[float], bool]) -
         survey = locks.survey(grounds, release=True, pause=pause, until=until)
     except BusyError:
         return Cleared(present=present)
-    there = (*(each.lock for each in survey.remaining), *survey.unexamined)
-    return Cleared(recoveries=survey.recoveries, present=frozenset(lock.path for lock in there))
+    # Looked for anew: with many locks that took a while, and what came meanwhile is not of the attempt either.
+    return Cleared(recoveries=survey.recoveries, present=_present(grounds))
 
 
 def bury(grounds: Grounds, actor: str, *, began_at: float, present: frozenset[str]) -> None:
@@ -108,9 +108,7 @@ def wait_for(
             unexamined = [lock for lock in survey.unexamined if _is_meant(lock, complaint)]
             if left is None and not unexamined:
                 return Waited(recoveries=recoveries)
-            words = (
-                _sentence(left) if left is not None else f"{unexamined[0].path} was not examined: there are too many"
-            )
+            words = f"{unexamined[0].path} was not examined: there are too many" if left is None else _sentence(left)
         seconds = min(until - time.monotonic(), _PAUSE * (0.5 + os.urandom(1)[0] / 510))
         if seconds > 0 and told != (now := _what_matters(left)):
             waiting(words)

@@ -231,6 +231,22 @@ def test_the_gate_goes_on_with_what_is_left(isolated_git: Repositories, monkeypa
         assert clearing.clear(grounds, seconds=600.0, pause=at_once).present == frozenset()
 
 
+def test_what_comes_while_the_way_is_cleared_is_present(isolated_git: Repositories) -> None:
+    """A lock that somebody makes meanwhile is not taken for one of the attempt that comes next."""
+    repo = isolated_git()
+    strewn(repo, 1)
+    late = repo.dir / "index.lock"
+
+    def pause(_seconds: float) -> bool:
+        late.touch()
+        return False
+
+    with declared(repo) as grounds:
+        cleared = clearing.clear(grounds, seconds=600.0, pause=pause)
+    assert [each.released for each in cleared.recoveries] == [True]
+    assert cleared.present == {str(late)}
+
+
 def test_a_lock_in_the_way_that_was_not_examined(isolated_git: Repositories, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where git complains of a lock for which there was no time, the way is not called free."""
     monkeypatch.setattr(locks, "BATCH", 1)
