@@ -70,9 +70,9 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[obj
 # ---------------------------------------------------------------- how much it costs
 
 
-def test_two_thousand_locks_cost_a_few_looks(isolated_git: Repositories, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_locks_cost_a_few_looks(isolated_git: Repositories, monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes are counted twice a batch and once a second, not for each lock; the history is read once."""
-    repo, number = isolated_git(), 2000
+    repo, number = isolated_git(), 3 * locks.BATCH
     strewn(repo, number)
     censuses, histories = counted(monkeypatch, census, "take"), counted(monkeypatch, quarantine, "recent")
     began_at = time.monotonic()
