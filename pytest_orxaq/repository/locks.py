@@ -19,6 +19,7 @@ from ..system import census, resources
 from ..system.journal import Severity, Value
 from . import lockfiles, memory, quarantine, signals, territory
 from .grounds import Grounds
+from .lockfiles import Found
 from .workers import Surroundings, look_around
 
 
@@ -82,7 +83,7 @@ def survey(grounds: Grounds, *, release: bool, pause: Callable[[float], bool], u
         repaired = quarantine.repair(grounds.state.quarantine)
         # Looked for once more: the recoverer that we may have waited for has released what it could.
         found = lockfiles.find(grounds.places)
-        examined = _Examination(grounds, release=release, pause=pause, until=until).of(found.locks)
+        examined = _Examination(grounds, found, release=release, pause=pause, until=until).all()
         unexamined = found.locks[len(examined) :]
         _remember(grounds, examined, unexamined)
         if any(each.recovery is not None and each.recovery.released for each in examined):
@@ -128,6 +129,7 @@ class _Look:
     """The processes of one moment, and what was remembered then."""
 
     at: float  # CLOCK_MONOTONIC of its beginning: who was looked at first is as old as that
+    locks: Sequence[Lock]
     around: Surroundings
     known: memory.Memory
 
@@ -135,15 +137,19 @@ class _Look:
 class _Examination:
     """One way through the locks of a repository, a batch at a time."""
 
-    def __init__(self, grounds: Grounds, *, release: bool, pause: Callable[[float], bool], until: float) -> None:
+    def __init__(
+        self, grounds: Grounds, found: Found, *, release: bool, pause: Callable[[float], bool], until: float
+    ) -> None:
         self._grounds = grounds
+        self._found = found
         self._pause = pause
         self._until = until
         self._releases = release
         self._often = quarantine.recent(grounds.state.quarantine, time.time() - SPAN) if release else {}
 
-    def of(self, locks: Sequence[Lock]) -> tuple[Examined, ...]:
-        """Examine locks from the first one on, as many as there is time for."""
+    def all(self) -> tuple[Examined, ...]:
+        """Examine the locks from the first one on, as many as there is time for."""
+        locks = self._found.locks
         examined: list[Examined] = []
         stopped = False
         while len(examined) < len(locks) and not stopped:
@@ -165,25 +171,26 @@ class _Examination:
             watched = tuple(_Watched(lock, pins) for lock in locks)
             for each in watched:
                 _tell(self._grounds, "detected", each.lock, f"{each.lock.path} is there")
-            first = self._gather(watched, self._look())
+            first = self._gather(watched, self._look(locks))
             stopped = self._pause(SETTLE)
             # Without the time in between, two gatherings are worth no more than one.
             self._releases = self._releases and not stopped
-            second = self._gather(watched, self._look())
+            second = self._gather(watched, self._look(locks))
             return [self._settle(*row) for row in zip(watched, first, second, strict=True)], stopped
 
     # ---------------------------------------------------------------- looking
 
-    def _look(self) -> _Look:
-        """Take a look at the processes."""
-        places, began_at = self._grounds.places, time.monotonic()
+    def _look(self, locks: Sequence[Lock]) -> _Look:
+        """Take a look at the processes, and at what ties them to the names of some locks."""
+        began_at = time.monotonic()
         known = memory.recall(self._grounds.state.common)
-        around = look_around(territory.survey(places.own, places.common, places.top), census.take(known.offset))
-        self._last = _Look(at=began_at, around=around, known=known)
+        around = look_around(territory.survey(self._found.folders), census.take(known.offset), locks)
+        self._last = _Look(at=began_at, locks=locks, around=around, known=known)
         return self._last
 
     def _fresh_look(self) -> _Look:
-        return self._last if time.monotonic() - self._last.at <= FRESH else self._look()
+        """The last look, as long as it is fresh; after that another one at the same locks."""
+        return self._last if time.monotonic() - self._last.at <= FRESH else self._look(self._last.locks)
 
     def _gather(self, watched: Sequence[_Watched], look: _Look) -> tuple[Signals, ...]:
         """The signals of several locks; their files are asked at this moment, the processes are those of the look."""

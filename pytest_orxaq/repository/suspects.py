@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from ..core.gitlike import INDEX_KINDS, why_harmless
 from ..core.redaction import redact
 from ..core.steadiness import Steadiness, steadiness
-from ..model import Clock, Lock, Relation, Snapshot, Suspect
+from ..model import Clock, Lock, LockKind, Relation, Snapshot, Suspect
 from ..system.census import Census, Seen, identity
-from ..system.pinned import Mount, is_unshared, mount_of
+from ..system.mounts import Mount, mount_of
+from ..system.pinned import is_unshared
 from . import pidfiles
 from .memory import Memory
 from .pidfiles import PidFile
 from .territory import Identity, Territory
-from .workers import Surroundings, Worker
+from .workers import Surroundings, Ties, Worker
 
 
 SHOWN = 160  # characters of a command line
@@ -33,12 +34,18 @@ class Scene:
     steadiness: Steadiness
     around: Surroundings
     index: Identity | None  # the file that an index's lock guards
+    folder: Identity | None  # the one that the lock is in
     pid_file: PidFile | None
 
     @property
     def changed_at(self) -> float:
         """When the lock was last changed, in Unix time."""
         return self.snapshot.changed_at / 1e9
+
+    @property
+    def identity(self) -> Identity:
+        """The lock, by device and inode."""
+        return self.snapshot.device, self.snapshot.inode
 
     @property
     def census(self) -> Census:
@@ -66,6 +73,7 @@ def set_scene(lock: Lock, pinned: int, snapshot: Snapshot, *, around: Surroundin
         ),
         around=around,
         index=identity(lock.target) if lock.kind in INDEX_KINDS else None,
+        folder=identity(os.path.dirname(lock.path)),
         pid_file=pidfiles.read(lock),
     )
 
@@ -110,59 +118,48 @@ def _why_harmless(worker: Worker, scene: Scene) -> str:
     """Why a worker cannot hold this lock; empty if he can."""
     if worker.aim is None:
         return ""
-    here = scene.territory.git_folders.get(identity(scene.lock.directory) or (0, 0), "")
+    if worker.home == "" and scene.lock.kind is not LockKind.MODULES:
+        return "it works in another repository"
+    here = scene.territory.git_folders.get(identity(scene.lock.directory) or (0, 0))
     if (
         scene.lock.kind in INDEX_KINDS
         and worker.aim.subcommand != "worktree"  # which works on the others
         and worker.home
+        and here
         and worker.home != here
         and scene.territory.are_siblings(worker.home, here)
     ):
         return "it works in another work tree, which has an index of its own"
-    return why_harmless(worker.aim, scene.lock.kind, ancestor=worker.seen.pid in scene.around.ancestors)
+    return why_harmless(
+        worker.aim,
+        scene.lock.kind,
+        ancestor=worker.seen.pid in scene.around.ancestors,
+        closed=scene.unshared is True and not worker.seen.stopped,
+    )
 
 
 # ---------------------------------------------------------------- ties to the lock itself
 
 
 def _direct_tie(seen: Seen, scene: Scene) -> Relation | None:
-    if _has_open(seen, scene):
+    ties = scene.around.ties.get(seen.pid)
+    if ties is None:
+        return None
+    if scene.identity in ties.opened:
         return Relation.HOLDS_OPEN
-    if _names_in_environment(seen, scene):
+    if _names_in_environment(ties, scene):
         return Relation.NAMED_IN_ENVIRONMENT
     # A shell or a timeout around us that was given the lock's name holds nothing.
-    if seen.pid not in scene.around.ancestors and _names_in_arguments(seen, scene):
+    if seen.pid not in scene.around.ancestors and ties.named & {scene.identity, scene.index}:
         return Relation.NAMED_IN_ARGUMENTS
     return None
 
 
-def _has_open(seen: Seen, scene: Scene) -> bool:
-    """By device and inode. Only files that bear its name are asked for them: a dead network mount would not answer."""
-    name = os.path.basename(scene.lock.path)
-    wanted = (scene.snapshot.device, scene.snapshot.inode)
-    return any(
-        identity(seen.file(descriptor, path)) == wanted
-        for descriptor, path in seen.opened or ()
-        if os.path.basename(path).removesuffix(" (deleted)") == name
-    )
-
-
-def _names_in_environment(seen: Seen, scene: Scene) -> bool:
+def _names_in_environment(ties: Ties, scene: Scene) -> bool:
     """Whether git told a hook or an editor to work with the lock, its index, or another index beside it.
 
     A commit of some paths holds the index's lock and lets its hooks see another file, ``next-index-PID.lock``.
     """
-    value = (seen.environment or {}).get("GIT_INDEX_FILE", "")
-    if not value:
-        return False
-    if identity(seen.reach(value)) == (scene.snapshot.device, scene.snapshot.inode):
+    if ties.index == scene.identity:
         return True
-    beside = identity(os.path.dirname(seen.reach(value))) == identity(os.path.dirname(scene.lock.path))
-    return beside and scene.lock.kind in INDEX_KINDS
-
-
-def _names_in_arguments(seen: Seen, scene: Scene) -> bool:
-    wanted = {(scene.snapshot.device, scene.snapshot.inode), scene.index} - {None}
-    names = {os.path.basename(scene.lock.path), os.path.basename(scene.lock.target)}
-    words = (word.rpartition("=")[2] for word in seen.command)
-    return any(os.path.basename(word) in names and identity(seen.reach(word)) in wanted for word in words)
+    return scene.lock.kind in INDEX_KINDS and ties.beside == scene.folder is not None

@@ -11,6 +11,7 @@ import re
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from mmap import PROT_READ, mmap
 from pathlib import Path
 
 
@@ -19,6 +20,7 @@ INITIAL_NAMESPACE = 0xEFFFFFFC  # the number that the kernel gives to its first 
 
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
 _EXITING = 0x00000004  # PF_EXITING: it has nothing left to do but to be taken apart
+_MAY_TRACE = 1 << 19  # CAP_SYS_PTRACE
 _POWERS = 0b1011 | 1 << 7 | 1 << 21  # CAP_CHOWN, _DAC_OVERRIDE, _FOWNER, _SETUID, _SYS_ADMIN
 
 
@@ -167,11 +169,21 @@ def same_users(pid: int) -> bool:
         return False
 
 
-def maps(pid: int, library: bytes) -> bool:
-    """Whether a process has a file mapped whose path contains ``library``; false if that cannot be told."""
+def mapped(pid: int) -> frozenset[str]:
+    """The names of the files that a process has mapped, libraries above all; none if that cannot be told."""
     try:
-        return library in (PROC / str(pid) / "maps").read_bytes()
+        content = (PROC / str(pid) / "maps").read_bytes()
     except OSError:
+        return frozenset()
+    return frozenset(map(os.fsdecode, re.findall(rb"/([^/\n]+)$", content, re.MULTILINE)))
+
+
+def program_says(pid: int, word: bytes) -> bool:
+    """Whether the file that a process executes has a word in it, whatever it is called; false if it cannot be read."""
+    try:
+        with (PROC / str(pid) / "exe").open("rb") as file, mmap(file.fileno(), 0, prot=PROT_READ) as program:
+            return program.find(word) >= 0
+    except (OSError, ValueError):
         return False
 
 
@@ -272,8 +284,18 @@ def _hidden() -> Iterator[str]:
     options = [words[3] for words in map(str.split, mounts) if words[1:2] == [str(PROC)]]
     if not options:
         yield "it is not known how much /proc shows"
-    elif _HIDING.search(options[-1]) and os.geteuid() != 0:
+    elif _HIDING.search(options[-1]) and not _may_trace_all():
         yield "/proc hides the processes of other users (hidepid)"
+
+
+def _may_trace_all() -> bool:
+    """Whether nothing is hidden from us: not for being root alone, but with its power over every user's processes."""
+    try:
+        powers = int(_field((PROC / "self/status").read_bytes(), b"CapEff"), 16)
+        users = (PROC / "self/uid_map").read_bytes().split()
+    except (OSError, ValueError):
+        return False
+    return bool(powers & _MAY_TRACE) and users == [b"0", b"0", b"4294967295"]
 
 
 # ---------------------------------------------------------------- without /proc

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_orxaq.model import Lock, LockKind
-from pytest_orxaq.repository.lockfiles import Found, _each_once, find
+from pytest_orxaq.repository.lockfiles import Found, GitFolder, _each_once, find
 from pytest_orxaq.repository.places import Places, locate
 
 
@@ -67,7 +67,8 @@ def found_in(directory: Path) -> list[str]:
 
 def test_a_repository_without_locks(top: Path) -> None:
     """Where there is no lock, none is found, and everything was looked at."""
-    assert find(locate(top)) == Found(locks=(), operations=(), uncovered=())
+    folder = GitFolder(path=top / ".git", family=top / ".git", top=top)
+    assert find(locate(top)) == Found(locks=(), folders=(folder,), operations=(), uncovered=())
 
 
 def test_every_kind_is_found(top: Path) -> None:
@@ -272,7 +273,8 @@ def test_two_spellings_of_one_index(top: Path, tmp_path: Path) -> None:
     for folder in (top, tmp_path / "tree"):
         assert git(folder, "add", ".", check=False) == 128, "both meet it"
         (lock,) = find(locate(folder)).locks
-        assert lock.path == made[0], "by its first spelling"
+        assert os.path.samefile(lock.path, made[0])
+    assert find(locate(top)).locks[0].path == made[0], "by its first spelling"
 
 
 def test_locks_of_a_folder_that_went_away() -> None:

@@ -5,7 +5,6 @@ import subprocess
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from pytest_orxaq.repository.suspects import Scene
 from pytest_orxaq.repository.territory import survey
 from pytest_orxaq.repository.workers import look_around
 from pytest_orxaq.system.census import Census, Seen
-from pytest_orxaq.system.pinned import Mount
+from pytest_orxaq.system.mounts import Mount
 
 
 OWNER, OTHER = 1000, 1001
@@ -57,8 +56,9 @@ def scene(
         mount=Mount(**{"kind": "ext4", **mount}),  # type: ignore[arg-type]
         unshared=unshared,
         steadiness=steadiness,
-        around=look_around(survey(Path("/r/.git"), Path("/r/.git"), None), census),
+        around=look_around(survey([]), census, []),
         index=None,
+        folder=None,
         pid_file=None,
     )
 
@@ -97,6 +97,41 @@ def test_who_came_later_is_no_gap() -> None:
 def test_a_stranger_without_power_is_no_gap() -> None:
     """The owner made the lock, and he is not the owner: not even if it is a git that is stopped."""
     assert seen_whole(unreadable("git", stopped=True), unshared=None)
+
+
+def test_a_stranger_who_speaks_of_git_may_have_had_the_lock_taken_away() -> None:
+    """Where the lock was given to somebody else since it was written, who made it is not known."""
+    assert not seen_whole(unreadable("git"), written_at=999)
+    assert not seen_whole(unreadable("sh", command=("sh", "-c", "git commit -a")), written_at=999)
+    assert seen_whole(unreadable("daemon"), written_at=999)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "changed", "gap"),
+    [
+        (LockKind.CONFIG, 0, {}, "GitPython"),
+        (LockKind.MODULES, 0, {}, "GitPython"),
+        (LockKind.REFLOG, 0, {"name": "gunicorn", "program": "/usr/bin/python3.12"}, "GitPython"),
+        (LockKind.CONFIG, 0, {"pid": 666, "user": OTHER}, "GitPython"),
+        (LockKind.CONFIG, 1, {}, ""),
+        (LockKind.INDEX, 0, {}, ""),
+        (LockKind.CONFIG, 0, {"user": OTHER}, ""),
+        (LockKind.CONFIG, 0, {"name": "node"}, ""),
+        (LockKind.CONFIG, 0, {"started_at": 1005.0}, ""),
+        (LockKind.INDEX, 0, {"name": "java", "opened": ((3, "/x/org.eclipse.jgit-6.jar"),)}, "JGit"),
+        (LockKind.INDEX, 9, {"name": "java", "opened": ((3, "/x/org.eclipse.jgit-6.jar"),)}, ""),
+        (LockKind.INDEX, 0, {"name": "java", "opened": ((3, "/jgit/x.jar"),)}, ""),
+    ],
+)
+def test_libraries_that_wait_are_gaps_to_empty_locks(
+    kind: LockKind, size: int, changed: dict[str, object], gap: str
+) -> None:
+    """However well their programs can be seen: which repository they are at work in cannot."""
+    process = unreadable(**{"name": "python3", "user": OWNER, **FULL, **changed})
+    one = scene(process)
+    found = gaps(replace(one, lock=replace(one.lock, kind=kind), snapshot=replace(one.snapshot, size=size)))
+    assert bool(found) is bool(gap)
+    assert all(gap in sentence for sentence in found)
 
 
 @pytest.mark.parametrize(
