@@ -222,7 +222,7 @@ def _begin(
         grounds=Grounds(
             places=Places(own=repository.own, common=repository.common, top=repository.top),
             state=state,
-            terms=Terms(policy=settings.lock_release, floor=settings.lock_min_age),
+            terms=Terms(policy=settings.lock_release, floor=settings.lock_min_age, tenancy=settings.lock_exclusive),
             journal=journal,
         ),
     )

@@ -57,6 +57,7 @@ class Settings:
     templates: str = ""  # a folder, relative to the top, with report templates of the user's own
     lock_release: ReleasePolicy = ReleasePolicy.PROOF  # which stale git locks may be taken away
     lock_min_age: float = 300.0  # unchanged for so long, before a lock may be dead by elimination
+    lock_exclusive: bool = False  # the operator declares that nobody else works in the repository
 
 
 # ---------------------------------------------------------------- exit

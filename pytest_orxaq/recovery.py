@@ -38,7 +38,10 @@ def opened(path: Path, environ: Mapping[str, str], *, floor: float | None, tenan
     resource = {"service.name": "orxaq", "service.version": __version__, "vcs.repository.name": places.own.parent.name}
     journal = Journal(state.events, run="locks", trace=trace, resource=resource)
     terms = Terms(
-        policy=settings.lock_release, floor=settings.lock_min_age if floor is None else floor, tenancy=tenancy
+        policy=settings.lock_release,
+        floor=settings.lock_min_age if floor is None else floor,
+        tenancy=tenancy or settings.lock_exclusive,
+        insisted=tenancy,
     )
     try:
         yield Grounds(places=places, state=state, terms=terms, journal=journal)

@@ -40,11 +40,31 @@ def find(places: Places) -> Found:
         search.work_tree_folder(GitFolder(path=places.own, family=places.common, top=places.top))
     search.repository(places.common, places.top if places.own == places.common else None)
     return Found(
-        locks=tuple({lock.path: lock for lock in search.locks}.values()),  # work trees may share a linked index
+        locks=_each_once(search.locks),
         folders=tuple(search.folders),
         operations=tuple(search.operations),
         uncovered=tuple(dict.fromkeys(search.uncovered)),
     )
+
+
+def _each_once(locks: list[Lock]) -> tuple[Lock, ...]:
+    """Locks without those that were found before by another spelling: links of several work trees may lead to one index."""
+    folders: dict[str, tuple[int, int] | None] = {}
+    found: dict[tuple[object, str], Lock] = {}
+    for lock in locks:
+        folder, name = os.path.split(lock.path)
+        if folder not in folders:
+            folders[folder] = _identity(folder)
+        found.setdefault((folders[folder] or folder, name), lock)
+    return tuple(found.values())
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(folder)
+    except OSError:  # gone meanwhile
+        return None
+    return status.st_dev, status.st_ino
 
 
 # Below the folder itself; where there is no such folder, there is none of its files.

@@ -129,6 +129,7 @@ def _why_harmless(worker: Worker, scene: Scene) -> str:
         and here
         and worker.home != here
         and scene.territory.are_siblings(worker.home, here)
+        and not any(os.path.islink(f"{folder}/index") for folder in (worker.home, here))  # then they may share one
     ):
         return "it works in another work tree, which has an index of its own"
     return why_harmless(

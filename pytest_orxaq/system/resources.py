@@ -13,6 +13,7 @@ from ..model import Machine, Resources, Stall
 
 
 PROC = Path("/proc")
+OPEN = Path("/dev/fd")
 PRESSURES = ("cpu", "memory", "io")
 NEW_PEAK = 1.02  # how much more than ever before makes a peak worth its exact, dear measurement
 LIMITS = {
@@ -64,6 +65,15 @@ class Meter:
             return None
         share = {name: min(1.0, (after[name] - self._stalled[name]) / 1e6 / seconds) for name in PRESSURES}
         return Stall(cpu=share["cpu"], memory=share["memory"], io=share["io"])
+
+
+def spare_descriptors() -> int:
+    """How many more files this process may have open; where it is not told how many are, as many as are allowed."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        return allowed - len(os.listdir(OPEN))
+    except OSError:
+        return allowed
 
 
 def machine(top: Path) -> Machine:

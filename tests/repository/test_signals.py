@@ -664,6 +664,26 @@ def linked(bench: Bench) -> Path:
     return path
 
 
+@pytest.mark.parametrize("whose", ["linked", "main"])
+def test_another_work_trees_commit_holds_the_index_that_both_share(bench: Bench, linked: Path, whose: str) -> None:
+    """Where the index of one is a link to that of the other, a commit in either holds the lock, whosever it is called."""
+    own = bench.top / ".git/worktrees/linked"
+    (own / "index").unlink()
+    (own / "index").symlink_to("../../index")
+    script, wait = bench.blocker()
+    # The hook forgets what would give its git away.
+    bench.hook("pre-commit", f"unset GIT_INDEX_FILE; exec sh -c {shlex.quote(script)}")
+    top = linked if whose == "linked" else bench.top
+    bench.write("two\n", top)
+    process = bench.start("git", "commit", "-qam", "second", cwd=top)
+    wait()
+    (lock,) = find(bench.places).locks
+    for directory in (own, bench.top / ".git"):
+        named = replace(lock, directory=str(directory))
+        assert not of(process, bench.seen(named)).harmless
+        assert bench.judged(named).state is LockState.LIVE
+
+
 @on_the_machine
 def test_another_work_trees_commit_does_not_hold_this_index(bench: Bench, linked: Path) -> None:
     """It has an index of its own; but refs are shared, and there it counts."""
