@@ -70,12 +70,16 @@ class Flaky:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Take what a killed worker left out of the JUnit file: elements without a name."""
+        """Leave nothing in the JUnit file that could pass for a test which passed."""
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             writer = _writer(self._config)
             for (id, _), element in list(writer.node_reporters.items()) if self._crashed else ():
-                if str(id) in self._crashed and not element.attrs:
+                if str(id) in self._crashed and not element.attrs:  # a killed worker's
                     writer.node_reporters_ordered.remove(element)
+            for id, reports in self._attempts.items():
+                if id not in self._ended:
+                    _complete(self._config, reports[-1], reports[:-1], flaky=False)
+                    _condemn(writer, reports[-1])
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """List the tests that were tried again, with what failed before."""
@@ -133,6 +137,13 @@ def _complete(config: pytest.Config, report: Any, attempts: list[Any], *, flaky:
             if text:
                 ET.SubElement(child, tag).text = _clean(text)
         element.nodes.append(child)
+
+
+def _condemn(writer: Any, report: Any) -> None:
+    """Make an attempt that was to be followed by another one, and was not, a failure."""
+    element = writer.node_reporter(report)
+    element.record_testreport(report)
+    (element.append_error if report.when == "setup" else element.append_failure)(report)
 
 
 def _clean(text: str) -> str:

@@ -15,7 +15,7 @@ import os
 import random
 import time
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Final, Literal, NamedTuple
 
 import pytest
@@ -103,6 +103,7 @@ class Rerun:
         self._unmarked = general if every and not self._rival else None
         self._terms: dict[pytest.Item, Terms | str] = {}  # of marked tests, or what is wrong with the mark
         self._left: set[pytest.Item] = set()  # to other plugins
+        self._broken: list[Any] = []  # fixtures of classes, modules and the session whose setup failed
         self._trial: _Trial | None = None
         self._deadline = _deadline()
         if not self._rival:
@@ -137,7 +138,7 @@ class Rerun:
         # Only functions are known to be repeatable: a doctest's names, for one, are gone after the first time.
         if terms is None or item in self._left or not isinstance(item, pytest.Function):
             return None
-        self._trial = trial = _Trial(item, nextitem, terms)
+        self._trial = trial = _Trial(item, nextitem, terms, self._broken)
         try:
             trial.pause = self._attempt(trial)
             while trial.pause is not None:
@@ -157,6 +158,13 @@ class Rerun:
         if trial is not None and trial.calling and trial.item is item and report.failed:
             trial.hold(report, call)
         return report
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Generator[None, Any, None]:
+        """Know which fixtures remember an error, to raise it for every test that asks for them."""
+        outcome = yield
+        if outcome.excinfo is not None and fixturedef.scope != "function":
+            self._broken.append(fixturedef)
 
     # -------------------------------------------------------------- one attempt
 
@@ -250,7 +258,7 @@ class Rerun:
 class _Trial:
     """A test that is being run, for the first time or again."""
 
-    def __init__(self, item: Any, nextitem: pytest.Item | None, terms: Terms | str) -> None:
+    def __init__(self, item: Any, nextitem: pytest.Item | None, terms: Terms | str, broken: list[Any]) -> None:
         self.item = item
         self.hook = item.ihook
         self.terms = terms
@@ -260,6 +268,8 @@ class _Trial:
         self.held: list[Any] = []  # reports of subtests that failed in this attempt, kept back
         self.lost = False  # a subtest failed for good
         self.failed: list[Any] = []  # reports of earlier attempts
+        self._errors: list[BaseException] = []  # of this attempt
+        self._broken = broken
         self._nextitem = nextitem
         self._properties = len(item.user_properties)
 
@@ -287,6 +297,7 @@ class _Trial:
             report.outcome = "rerun"
             setattr(report, HELD, error.typename)
             self.held.append(report)
+            self._errors.append(error.value)
         else:
             self.lost = True
 
@@ -313,6 +324,8 @@ class _Trial:
     def undo(self, call: Any, report: Any) -> Any:
         """Tear down the test and nothing around it; the report of what went wrong, if anything did."""
         self.interact(call, report)
+        if report.failed:
+            self._errors.append(call.excinfo.value)
         call, report = self.phase("teardown", self._undo)
         if not report.failed:
             return None
@@ -325,8 +338,10 @@ class _Trial:
 
     def _undo(self) -> None:
         self.hook.pytest_runtest_teardown(item=self.item, nextitem=self.item.parent)
-        for fixture in _failed_fixtures(self.item):
-            fixture.finish(self.item._request)  # noqa: SLF001 - or its error would be raised again, unasked
+        for fixture in self._broken:
+            remembered = fixture.cached_result[2] if fixture.cached_result is not None else None
+            if remembered is not None and any(remembered[0] is error for error in self._errors):
+                fixture.finish(self.item._request)  # noqa: SLF001 - or its error would be raised again, unasked
 
     def settle(self, report: Any, why: str) -> None:
         """Make the report of a last attempt that did not pass one of a failure, with all there is to know."""
@@ -348,7 +363,7 @@ class _Trial:
         item = self.item
         self.number += 1
         self.pause = None
-        self.held = []
+        self.held, self._errors = [], []
         del item.user_properties[self._properties :]
         item._report_sections.clear()  # noqa: SLF001
         if isinstance(item.parent, pytest.Class):
@@ -401,11 +416,3 @@ def _poisoned(item: pytest.Item) -> str:
         if node is not item and error is not None:
             return f"{type(node).__name__} {node.name}"
     return ""
-
-
-def _failed_fixtures(item: Any) -> Iterator[Any]:
-    """Fixtures of the test whose setup failed, which those of a class, a module or the session remember."""
-    for fixtures in item._fixtureinfo.name2fixturedefs.values():  # noqa: SLF001
-        for fixture in fixtures:
-            if fixture.cached_result is not None and fixture.cached_result[2] is not None:
-                yield fixture

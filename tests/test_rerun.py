@@ -72,7 +72,7 @@ class Project:
         """By name of the tests in the JUnit file: the outcome, and all that stands in the element."""
         file = self.top / "junit.xml"
         found: dict[str, tuple[str, list[ET.Element]]] = {}
-        for case in ET.parse(file).iter("testcase") if file.exists() else ():
+        for case in ET.parse(file).iter("testcase") if file.exists() else ():  # noqa: S314 - pytest's own
             bad = [child.tag for child in case if child.tag in {"failure", "error", "skipped"}]
             earlier = any(child.tag.startswith("flaky") for child in case)
             outcome = bad[0] if bad else "flaky" if earlier else "passed"
@@ -195,7 +195,7 @@ def test_what_is_tried_again(project: Project, retries: int | None, workers: tup
     option = () if retries is None else (f"--orxaq-retries={retries}",)
     outcomes = project.run(*option, *workers, test=OUTCOMES)
     seen = {name: (outcome, project.times(name)) for name, outcome in outcomes.items()}
-    not_tried = {name: ("failure", 1) for name in TYPED}
+    not_tried = dict.fromkeys(TYPED, ("failure", 1))
     if retries == 0:
         not_tried |= {
             name: ("failure" if seen == "flaky" else seen, min(times, 1)) for name, (seen, times) in MARKED.items()
@@ -240,3 +240,490 @@ def test_it(attempt):
     print("said at attempt", attempt)
     if attempt == 1: raise ConnectionError("refused")
 """
+
+
+# ------------------------------------------------------------------ what is made afresh, and what lives on
+
+
+SCOPES = """
+import pytest
+from conftest import nth
+@pytest.fixture(scope="session", autouse=True)
+def ses(): nth("session"); yield; nth("session-down")
+@pytest.fixture(scope="module", autouse=True)
+def mod(): nth("module"); yield; nth("module-down")
+@pytest.fixture(scope="class", autouse=True)
+def cls(): nth("class"); yield; nth("class-down")
+@pytest.fixture(autouse=True)
+def fun(): nth("function"); yield; nth("function-down")
+def test_flaky(attempt):
+    if attempt < 3: raise ConnectionError
+class TestIt:
+    def test_steady(self): pass
+    def test_last_of_class(self, attempt):
+        if attempt < 3: raise ConnectionError
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)])
+def test_higher_fixtures_live_on(project: Project, workers: tuple[str, ...]) -> None:
+    """Fixtures of class, module and session are set up and torn down as often as without retries, also after the last
+    test of their scope was tried again; those of functions once an attempt."""
+    project.write({"test_b.py": "def test_b(): pass\n"})
+    assert project.run("--orxaq-retries=2", *workers, test=SCOPES) == {
+        "test_b": "passed",
+        "test_flaky": "flaky",
+        "test_steady": "passed",
+        "test_last_of_class": "flaky",
+    }, project.out
+    counted = {name: (project.times(name), project.times(f"{name}-down")) for name in ("session", "module", "class")}
+    # Around a function outside of classes, a fixture "of the class" is one of the function.
+    assert counted == {"session": (1, 1), "module": (1, 1), "class": (3 + 1, 3 + 1)}
+    assert (project.times("function"), project.times("function-down")) == (7, 7)
+
+
+FRESH = """
+import logging, pytest, warnings
+seen = []
+class TestIt:
+    def test_instance(self, attempt, tmp_path, caplog, capsys, monkeypatch, record_property):
+        assert not hasattr(self, "mine")
+        assert tmp_path not in seen and not list(tmp_path.iterdir())
+        seen.append(tmp_path)
+        self.mine = attempt
+        (tmp_path / "file").touch()
+        logging.warning("attempt %s", attempt)
+        print("printed", attempt)
+        record_property("number", attempt)
+        assert len(caplog.records) == 1
+        assert capsys.readouterr().out == f"printed {attempt}\\n"
+        if attempt < 3: raise ConnectionError
+    @pytest.mark.parametrize("n", [1, 2])
+    def test_parameters(self, n, attempt):
+        print("said", n, attempt)
+        if n == 2: raise ConnectionError
+"""
+
+
+def test_an_attempt_starts_from_nothing(project: Project) -> None:
+    """A retry has a new object, folder and log; output and properties in the reports are those of the last attempt."""
+    outcomes = project.run("--orxaq-retries=2", "-o", "junit_family=xunit1", "-ojunit_logging=all", test=FRESH)
+    assert outcomes == {"test_instance": "flaky", "test_parameters[1]": "passed", "test_parameters[2]": "failure"}
+    properties = [child for child in project.cases()["test_instance"][1] if child.tag == "properties"]
+    assert [(each.get("name"), each.get("value")) for each in properties[0]] == [("number", "3")], project.out
+    children = {child.tag: child for child in project.cases()["test_parameters[2]"][1]}
+    assert "said 2 3" in (children["system-out"].text or "")
+    assert "said 2 2" not in (children["system-out"].text or "")
+    assert "tried 3 times, failed each time" in project.out
+
+
+SETUPS = """
+import pytest, unittest
+from conftest import nth
+@pytest.fixture(scope="session")
+def ses(request):
+    request.addfinalizer(lambda: nth("session-cleaned"))
+    if nth("session") < 2: raise ConnectionError("session")
+@pytest.fixture(scope="module")
+def mod():
+    if nth("module") < 3: raise ConnectionError("module")
+    yield
+    nth("module-down")
+@pytest.fixture
+def fun():
+    if nth("function") < 2: raise ConnectionError("function")
+@pytest.fixture(scope="module")
+def deep():
+    if nth("asked") < 2: raise ConnectionError("asked")
+@pytest.fixture(scope="module")
+def asked(request): request.getfixturevalue("deep")
+@pytest.fixture(scope="module")
+def code(): raise ValueError(nth("code"))
+def test_session(ses): pass
+def test_session_again(ses): pass
+def test_module(mod): pass
+def test_function(fun): pass
+def test_asked(request): request.getfixturevalue("asked")
+def test_code(code): pass
+class TestCase(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if nth("setUpClass") < 2: raise TimeoutError
+    def test_of_class(self): pass
+"""
+
+
+def test_what_failed_to_be_set_up_is_set_up_again(project: Project) -> None:
+    """A fixture of any scope whose setup failed is repeated, and cleans up once for each time; one of the code is not."""
+    outcomes = project.run("--orxaq-retries=2", test=SETUPS)
+    assert outcomes == {
+        "test_session": "flaky",
+        "test_session_again": "passed",
+        "test_module": "flaky",
+        "test_function": "flaky",
+        "test_asked": "flaky",
+        "test_code": "error",
+        "test_of_class": "flaky",
+    }, project.out
+    counted = {name: project.times(name) for name in ("session", "session-cleaned", "module", "module-down", "code")}
+    assert counted == {"session": 2, "session-cleaned": 2, "module": 3, "module-down": 1, "code": 1}
+    assert [child.tag for child in project.cases()["test_module"][1]] == ["flakyError", "flakyError"]
+
+
+TEARDOWNS = """
+import pytest
+from conftest import nth
+@pytest.fixture(scope="module", autouse=True)
+def mod():
+    yield
+    nth("module-down")
+    if MODULE_FAILS: raise ValueError("module teardown")
+@pytest.fixture
+def bad():
+    yield
+    raise ConnectionError("teardown")
+def test_only_teardown(attempt, bad): pass
+def test_both(attempt, bad):
+    raise ConnectionError("body")
+@pytest.mark.parametrize("last", [1])
+def test_next(last): pass
+"""
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("module", [False, True])
+def test_a_teardown_is_never_repeated(project: Project, module: bool, last: bool) -> None:
+    """A test whose teardown failed is not tried again: nobody knows what it left. All around it ends as ever."""
+    text = TEARDOWNS.replace("MODULE_FAILS", str(module))
+    outcomes = project.run("--orxaq-retries=2", test=text.partition("@pytest.mark.parametrize")[0] if last else text)
+    assert outcomes.pop("test_only_teardown") == "error", project.out
+    assert outcomes.pop("test_both") == "failure+error"
+    assert outcomes == ({} if last else {"test_next[1]": "error" if module else "passed"})
+    assert project.times("test_both") == 1
+    assert project.times("module-down") == 1
+    assert "not tried again: its teardown failed" in project.out
+    assert "ValueError: module teardown" in project.out or not module
+    assert project.code == 1
+
+
+POISONED = """
+import pytest
+class Bad(pytest.Module):
+    def setup(self): raise ConnectionError("module setup")
+def pytest_pycollect_makemodule(module_path, parent):
+    return Bad.from_parent(parent, path=module_path)
+"""
+
+
+def test_a_poisoned_module_is_refused(project: Project) -> None:
+    """Where the setup of the module itself failed, which pytest does not repeat, the test fails and says why."""
+    project.write({"conftest.py": CONFTEST + POISONED})
+    assert project.run("--orxaq-retries=2", test="def test_a(): pass\ndef test_b(): pass\n") == {
+        "test_a": "error",
+        "test_b": "error",
+    }
+    assert "not tried again: Bad test_it.py could not be set up" in project.out
+    assert "rerun" not in project.out.splitlines()[-1]
+
+
+# ------------------------------------------------------------------ red stays red
+
+
+LATER = """
+import pytest
+def test_skips(attempt):
+    if attempt == 1: raise ConnectionError("first")
+    pytest.skip("no network")
+def test_xfails(attempt):
+    if attempt == 1: raise ConnectionError("first")
+    pytest.xfail("known")
+@pytest.fixture
+def skipping(attempt):
+    if attempt == 1: raise ConnectionError("first")
+    pytest.skip("no network")
+def test_setup_skips(skipping): pass
+def test_breaks(attempt):
+    if attempt == 1: raise ConnectionError("first")
+    raise ValueError("second")
+@pytest.mark.xfail(raises=ValueError)
+def test_xpasses(attempt):
+    if attempt == 1: raise ConnectionError("first")
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_only_a_pass_takes_a_failure_back(project: Project, workers: tuple[str, ...]) -> None:
+    """Skipped, xfailed or broken in another way at the second attempt: the test failed."""
+    outcomes = project.run("--orxaq-retries=1", *workers, test=LATER)
+    assert outcomes == {
+        "test_skips": "failure",
+        "test_xfails": "failure",
+        "test_setup_skips": "error",
+        "test_breaks": "failure",
+        "test_xpasses": "flaky",
+    }, project.out
+    assert "was skipped or xfailed when tried again: that is no pass" in project.out
+    for name, kind in (("test_skips", "rerunFailure"), ("test_setup_skips", "rerunError")):
+        assert kind in {child.tag for child in project.cases()[name][1]}
+    assert project.code == 1
+
+
+@pytest.mark.parametrize(("ending", "code"), [("pytest.exit('enough')", 2), ("raise KeyboardInterrupt", 2)])
+def test_who_wants_to_end_ends(project: Project, ending: str, code: int) -> None:
+    """pytest.exit and an interrupt at a second attempt pass through, and the test is told as unfinished."""
+    test = f"import pytest\ndef test_it(attempt):\n    if attempt == 1: raise ConnectionError\n    {ending}\n"
+    assert project.run("--orxaq-retries=2", test=test) == {"test_it": "failure"}
+    assert project.code == code
+    assert "UNFINISHED test_it.py::test_it" in project.out
+    assert project.times("test_it") == 2
+
+
+def test_a_run_that_stops_repeats_nothing(project: Project) -> None:
+    """A test that failed when the run had been told to stop is not tried again."""
+    test = "def test_it(request, attempt):\n    request.session.shouldstop = 'enough'\n    raise ConnectionError\n"
+    assert project.run("--orxaq-retries=2", test=test) == {"test_it": "failure"}
+    assert "not tried again: the run is about to stop" in project.out
+
+
+# ------------------------------------------------------------------ subtests
+
+
+SUBTESTS = """
+import pytest, unittest
+from conftest import nth
+def test_flaky(subtests, attempt):
+    for i in range(3):
+        with subtests.test(i=i):
+            if attempt == 1 and i: raise ConnectionError(i)
+def test_exhausted(subtests, attempt):
+    with subtests.test():
+        raise ConnectionError("always")
+def test_code_first(subtests, attempt):
+    with subtests.test("code"): assert attempt == 2
+    with subtests.test("net"):
+        if attempt == 1: raise ConnectionError("net")
+def test_code_last(subtests, attempt):
+    with subtests.test("net"):
+        if attempt == 1: raise ConnectionError("net")
+    with subtests.test("code"): assert attempt == 2
+def test_body_too(subtests, attempt):
+    with subtests.test("net"):
+        if attempt == 1: raise ConnectionError("net")
+    assert attempt == 2
+def test_both_transient(subtests, attempt):
+    with subtests.test("net"):
+        if attempt == 1: raise ConnectionError("net")
+    if attempt == 1: raise TimeoutError
+def test_skips_after(subtests, attempt):
+    with subtests.test("net"):
+        raise ConnectionError("net")
+    pytest.skip("no")
+def test_asked(request, attempt):
+    with request.getfixturevalue("subtests").test():
+        if attempt == 1: raise ConnectionError("net")
+class TestCase(unittest.TestCase):
+    def test_unit(self):
+        first = nth("unit") == 1
+        for i in range(2):
+            with self.subTest(i=i):
+                if first: raise ConnectionError("net")
+    def test_unit_code(self):
+        first = nth("unit-code") == 1
+        with self.subTest(): assert not first
+        with self.subTest():
+            if first: raise ConnectionError("net")
+"""
+SUBTEST_OUTCOMES = {
+    "test_flaky": ("flaky", 2),
+    "test_exhausted": ("failure", 2),
+    "test_code_first": ("failure", 1),
+    "test_code_last": ("failure", 1),
+    "test_body_too": ("failure", 1),
+    "test_both_transient": ("flaky", 2),
+    "test_skips_after": ("failure", 2),
+    "test_asked": ("flaky", 2),
+    "test_unit": ("flaky", 0),
+    "test_unit_code": ("failure", 0),
+}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_subtests(project: Project, workers: tuple[str, ...]) -> None:
+    """A subtest's transient failure repeats its test; beside a failure of the code it is a failure like any."""
+    outcomes = project.run("--orxaq-retries=1", *workers, test=SUBTESTS)
+    assert {name: (outcome, project.times(name)) for name, outcome in outcomes.items()} == SUBTEST_OUTCOMES, project.out
+    assert (project.times("unit"), project.times("unit-code")) == (2, 1)
+    assert project.code == 1
+    children = [child.tag for child in project.cases()["test_flaky"][1]]
+    assert children == ["flakyFailure"]
+    assert "a subtest failed too" in project.out
+
+
+# ------------------------------------------------------------------ unittest and coroutines
+
+
+UNITTEST = """
+import unittest
+from conftest import nth
+class TestCase(unittest.TestCase):
+    def setUp(self):
+        self.assertFalse(hasattr(self, "mine"))
+        self.mine = nth("setUp")
+        if self.id().endswith("test_set_up") and nth("up") == 1: raise ConnectionError
+    def tearDown(self):
+        nth("tearDown")
+    def test_body(self):
+        if nth("body") == 1: raise ConnectionError
+    def test_set_up(self): pass
+    def test_assertion(self): self.assertEqual(nth("assertion"), 2)
+    def test_skipped_later(self):
+        if nth("skipped") == 1: raise ConnectionError
+        self.skipTest("no")
+class TestLast(unittest.TestCase):
+    def tearDown(self): raise ConnectionError("down")
+    def test_down(self): nth("down"); raise ConnectionError("body")
+class TestAsync(unittest.IsolatedAsyncioTestCase):
+    async def test_async(self):
+        if nth("async") == 1: raise TimeoutError
+"""
+
+
+def test_unittest(project: Project) -> None:
+    """Test cases of unittest are repeated with a new object, setUp and tearDown."""
+    assert project.run("--orxaq-retries=1", test=UNITTEST) == {
+        "test_body": "flaky",
+        "test_set_up": "flaky",
+        "test_assertion": "failure",
+        "test_skipped_later": "failure",
+        "test_down": "failure+error",
+        "test_async": "flaky",
+    }, project.out
+    assert (project.times("setUp"), project.times("tearDown"), project.times("down")) == (7, 6, 1)
+
+
+PLUGIN_OF_COROUTINES = """
+import asyncio, inspect
+def pytest_pyfunc_call(pyfuncitem):
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        names = pyfuncitem._fixtureinfo.argnames
+        asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+        return True
+"""
+
+
+def test_coroutines(project: Project) -> None:
+    """A plugin that runs coroutines runs them again."""
+    project.write({"conftest.py": CONFTEST + PLUGIN_OF_COROUTINES})
+    test = "async def test_it(attempt):\n    if attempt == 1: raise ConnectionError\n"
+    assert project.run("--orxaq-retries=1", test=test) == {"test_it": "flaky"}, project.out
+
+
+def test_other_items_run_once(project: Project) -> None:
+    """A doctest, of which nobody knows how to repeat it, runs as ever."""
+    test = 'def it():\n    """\n    >>> raise ConnectionError\n    """\n'
+    assert project.run("--orxaq-retries=1", "--doctest-modules", test=test) == {"test_it.it": "failure"}, project.out
+
+
+# ------------------------------------------------------------------ beside pytest's options
+
+
+MIXED = """
+def test_a(attempt):
+    if attempt == 1: raise ConnectionError
+def test_b(attempt): assert attempt > 1
+def test_c(attempt):
+    if attempt == 1: raise ConnectionError
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first", "second"),
+    [
+        (("-x",), ["test_a", "test_b"], ["test_a", "test_b", "test_c"]),
+        (("--maxfail=1",), ["test_a", "test_b"], ["test_a", "test_b", "test_c"]),
+        (("--maxfail=2",), ["test_a", "test_b", "test_c"], ["test_a", "test_b", "test_c"]),
+        (("--lf",), ["test_a", "test_b", "test_c"], ["test_b"]),
+        (("--ff",), ["test_a", "test_b", "test_c"], ["test_b", "test_a", "test_c"]),
+        (("--sw",), ["test_a", "test_b"], ["test_b", "test_c"]),
+    ],
+)
+def test_options_take_a_flaky_test_for_a_pass(
+    project: Project, arguments: tuple[str, ...], first: list[str], second: list[str]
+) -> None:
+    """-x, --maxfail, --lf, --ff and --sw stop at, and come back to, what failed at last."""
+    assert list(project.run("--orxaq-retries=1", *arguments, test=MIXED)) == first, project.out
+    assert project.code == 1 if "--sw" not in arguments else 2
+    assert list(project.run("--orxaq-retries=1", *arguments)) == second, project.out
+    assert project.code == 0
+
+
+def test_x_and_a_broken_session(project: Project) -> None:
+    """-x with a session fixture whose teardown raises ends in an error of the last test, not in a crash of pytest."""
+    broken = "@pytest.fixture(scope='session', autouse=True)\ndef ses():\n    yield\n    raise ValueError('down')\n"
+    project.write({"conftest.py": CONFTEST + broken})
+    outcomes = project.run(
+        "-x", "--orxaq-retries=1", test="def test_a():\n    raise ConnectionError\ndef test_b(): pass\n"
+    )
+    assert outcomes == {"test_a": "failure+error"}
+    assert "1 failed, 1 error, 1 rerun" in project.out
+    assert project.code == 1
+
+
+@pytest.mark.parametrize("option", ["--setup-show", "--setup-plan", "--setup-only", "--pdb", "--trace"])
+def test_by_hand_nothing_is_repeated(project: Project, option: str) -> None:
+    """Where somebody looks at what pytest does, it does it once."""
+    project.run("--orxaq-retries=2", option, test=MIXED)
+    assert "rerun" not in project.out.splitlines()[-1]
+    assert project.times("test_a") <= 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("-p", "no:terminal"), ("-p", "no:junitxml"), ("-W", "error"), ("-q",), ("-vv",), ("-p", "no:logging", "-s")],
+)
+def test_without_other_plugins(project: Project, arguments: tuple[str, ...]) -> None:
+    """Nothing of what other parts of pytest do is needed."""
+    if "no:junitxml" in arguments:
+        project.write({"pytest.ini": "[pytest]\naddopts = -p orxaq\n"})
+        arguments = (*arguments, "-p", "plugin_of_ours")
+        project.write({"plugin_of_ours.py": "def pytest_addoption(parser): parser.addoption('--junitxml')\n"})
+        project.environment["PYTHONPATH"] += os.pathsep + str(project.top)
+    project.run("--orxaq-retries=1", *arguments, test=MIXED.replace("test_b", "other"))
+    assert project.code == 0, project.out
+    assert project.times("test_a") == 2
+    assert ("RERUN" in project.out) == ("-vv" in arguments)
+    assert ("raise ConnectionError" in project.out) == ("-vv" in arguments)
+
+
+# ------------------------------------------------------------------ timers around a test
+
+
+TIMER = """
+import signal
+def ring(*_): pytest.fail("took too long", pytrace=False)
+def off(): signal.setitimer(signal.ITIMER_REAL, 0)
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 2)
+    nth("armed")
+    yield
+    off()
+def pytest_exception_interact():
+    nth("disarmed")
+    off()
+"""
+
+
+def test_a_timer_is_around_each_attempt(project: Project) -> None:
+    """What another plugin arms around a test, and disarms at its first exception, is armed for the next attempt too."""
+    project.write({"conftest.py": CONFTEST + TIMER})
+    test = """
+import select
+def test_it(attempt):
+    if attempt == 1: raise ConnectionError
+    select.select([], [], [], 60)
+"""
+    assert project.run("--orxaq-retries=2", test=test) == {"test_it": "failure"}, project.out
+    assert "took too long" in project.out
+    assert (project.times("test_it"), project.times("armed"), project.times("disarmed")) == (2, 2, 2)
