@@ -65,7 +65,7 @@ class Flaky:
         self._crashed[crashitem] = tried + 1
         report.longrepr += " (SIGKILL)"
         report.outcome = "rerun"
-        facts = {"attempt": len(self._attempts.get(crashitem, ())) + 1, "exception": "", "pause": 0.0}
+        facts = {"attempt": len(self._attempts.get(crashitem, ())) + 1, "exception": "SIGKILL", "pause": 0.0}
         setattr(report, AGAIN, json.dumps(facts))
 
     @pytest.hookimpl(tryfirst=True)
@@ -106,8 +106,9 @@ def _told(report: Any) -> str:
 def _said(report: Any) -> str:
     """The exception in a line."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    lines = (crash.message if crash is not None else report.longreprtext).strip().splitlines() or [""]
-    return str(lines[0])
+    # The text that pytest makes of a report begins, with xdist, with the worker's name.
+    lines = str(crash.message if crash is not None else report.longrepr).strip().splitlines() or [""]
+    return lines[0]
 
 
 # ------------------------------------------------------------------ JUnit

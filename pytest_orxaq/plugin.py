@@ -92,7 +92,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         from . import rerun  # noqa: PLC0415
 
         other = rerun.rival(config)
-        lines.append(rerun.standing_down(other) if other else f"orxaq: up to {retries} retries of transient failures")
+        ours = f"orxaq: transient failures are tried again, each test at most {retries} times"
+        lines.append(rerun.standing_down(other) if other else ours)
     return lines
 
 

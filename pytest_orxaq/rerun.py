@@ -100,6 +100,7 @@ class Rerun:
         self._config = session.config
         self._rival = rival(session.config)
         self._general = general
+        self._every = every
         self._unmarked = general if every and not self._rival else None
         self._terms: dict[pytest.Item, Terms | str] = {}  # of marked tests, or what is wrong with the mark
         self._left: set[pytest.Item] = set()  # to other plugins
@@ -121,7 +122,7 @@ class Rerun:
 
     def pytest_report_collectionfinish(self) -> str | None:
         """Say who repeats tests, if it is somebody else."""
-        if self._rival:
+        if self._rival and not self._every:  # else the header has said so
             return standing_down(self._rival)
         if self._left:
             return f"orxaq: {len(self._left)} tests with the marker 'flaky' are left to the plugin whose marker that is"

@@ -1,8 +1,10 @@
 """Tests that are tried again: which are, what is made afresh for them, and how it is told. Real pytests throughout."""
 
 import os
+import re
 import subprocess
 import sys
+import time
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +14,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from pytest_orxaq import mailbox
-from pytest_orxaq.core import evidence, testimony
+from pytest_orxaq.core import environment, evidence, testimony
 from pytest_orxaq.model import Strength
+from pytest_orxaq.system import resources
 
 
 ROOT = Path(__file__).parent.parent
@@ -207,8 +210,7 @@ def test_what_is_tried_again(project: Project, retries: int | None, workers: tup
 def test_a_flaky_test_is_told_everywhere(project: Project, tmp_path: Path) -> None:
     """The terminal, the JUnit file and the gate's evidence say that it passed at the second attempt, and why not before."""
     box = mailbox.create(tmp_path / "runs", "attempt", "a-nonce")
-    environment = mailbox.offer(box, project.environment, carried=ROOT / "pytest_orxaq" / "carried")
-    project.environment = environment
+    project.environment = mailbox.offer(box, project.environment, carried=ROOT / "pytest_orxaq" / "carried")
     assert project.run(test=FLAKY) == {"test_it": "flaky"}, project.out
     assert project.code == 0
     assert "FLAKY test_it.py::test_it" in project.out
@@ -727,3 +729,276 @@ def test_it(attempt):
     assert project.run("--orxaq-retries=2", test=test) == {"test_it": "failure"}, project.out
     assert "took too long" in project.out
     assert (project.times("test_it"), project.times("armed"), project.times("disarmed")) == (2, 2, 2)
+
+
+# ------------------------------------------------------------------ killed workers
+
+
+CRASH = """
+import os, signal, pytest
+def test_a(): pass
+def test_b(attempt):
+    if HOW
+def test_c(): pass
+def test_d(): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "arguments", "outcome", "times"),
+    [
+        ("attempt == 1: os.kill(os.getpid(), signal.SIGKILL)", (), "flaky", 2),
+        ("attempt == 1: os.kill(os.getpid(), signal.SIGKILL)", ("--dist=worksteal",), "flaky", 2),
+        # This one runs what was assigned to the worker anew, whatever has been said of it.
+        ("attempt == 1: os.kill(os.getpid(), signal.SIGKILL)", ("--dist=loadscope",), "error+passed", 2),
+        ("True: os.kill(os.getpid(), signal.SIGKILL)", (), "error", 2),
+        ("attempt == 1: os.kill(os.getpid(), signal.SIGSEGV)", (), "error", 1),
+        ("attempt == 1: os._exit(0)", (), "error", 1),
+        (
+            "attempt < 3: raise ConnectionError if attempt == 1 else os.kill(os.getpid(), signal.SIGKILL)",
+            (),
+            "flaky",
+            3,
+        ),
+        (
+            "attempt < 3: raise ConnectionError if attempt == 1 else os.kill(os.getpid(), signal.SIGSEGV)",
+            (),
+            "error",
+            2,
+        ),
+    ],
+)
+def test_a_worker_dies(project: Project, how: str, arguments: tuple[str, ...], outcome: str, times: int) -> None:
+    """A test whose worker was killed is tried once more by another worker; one whose worker crashed failed."""
+    outcomes = project.run("--orxaq-retries=2", "-n1", *arguments, test=CRASH.replace("HOW", how))
+    assert outcomes.pop("test_b") == outcome, project.out
+    assert set(outcomes.values()) <= {"passed"}
+    assert len(outcomes) == 3
+    assert project.times("test_b") == times
+    assert project.code == (0 if outcome == "flaky" else 1)
+    assert ("(SIGKILL)" in project.out) == ("SIGKILL" in how and "loadscope" not in str(arguments))
+
+
+@pytest.mark.parametrize("retries", [(), ("--orxaq-retries=0",)])
+def test_without_the_option_a_crash_is_a_failure(project: Project, retries: tuple[str, ...]) -> None:
+    """Whoever asked for no retries gets none, also of tests whose workers were killed."""
+    how = "attempt == 1: os.kill(os.getpid(), signal.SIGKILL)"
+    assert project.run("-n1", *retries, test=CRASH.replace("HOW", how))["test_b"] == "error"
+    assert project.code == 1
+
+
+# ------------------------------------------------------------------ other plugins that repeat
+
+
+# Stand-ins with the names, options and markers of the real ones; `make rerun-matrix` has the real ones.
+RIVALS = {
+    "rerunfailures": ("pytest-rerunfailures", "--reruns", "reruns"),
+    "pytest-retry": ("pytest-retry", "--retries", "retries"),
+    "flaky": ("flaky", "--force-flaky", "force_flaky"),
+}
+RIVAL = """
+import pytest
+class Rival:
+    def pytest_runtest_call(self, item): nth("rival")
+def pytest_addoption(parser):
+    parser.addoption("{option}", dest="{dest}", {more})
+    {ini}
+def pytest_configure(config):
+    config.pluginmanager.register(Rival(), "{plugin}")
+    config.addinivalue_line("markers", "flaky: theirs")
+"""
+BOTH = """
+import pytest
+def test_typed(attempt):
+    if attempt == 1: raise ConnectionError
+@pytest.mark.transient
+def test_marked(attempt): assert attempt == 2
+@pytest.mark.flaky
+@pytest.mark.transient
+def test_theirs(attempt): assert attempt == 2
+def test_decorated(attempt): assert attempt == 2
+test_decorated._flaky_max_runs = 2
+"""
+
+
+def rival(project: Project, plugin: str, *, setting: str | None = None) -> str:
+    """Give the project a stand-in for another plugin; its option, switched on."""
+    _, option, dest = RIVALS[plugin]
+    switch = plugin == "flaky"
+    ini = "" if setting is None else f"parser.addini({dest!r}, '', default={setting!r})"
+    more = "action='store_true'" if switch else "type=int"
+    project.write({"conftest.py": CONFTEST + RIVAL.format(plugin=plugin, option=option, dest=dest, more=more, ini=ini)})
+    return option if switch else f"{option}=1"
+
+
+@pytest.mark.parametrize("retries", [(), ("--orxaq-retries=2",)])
+@pytest.mark.parametrize("plugin", RIVALS)
+def test_standing_down(project: Project, plugin: str, retries: tuple[str, ...]) -> None:
+    """Beside another plugin that is switched on nothing is repeated, and one line says so."""
+    option = rival(project, plugin)
+    outcomes = project.run(option, *retries, test=BOTH)
+    assert set(outcomes.values()) == {"failure"}, project.out
+    assert project.out.count(f"orxaq: {RIVALS[plugin][0]} is switched on and repeats tests itself") == 1
+    assert project.times("test_typed") == 1
+
+
+@pytest.mark.parametrize("setting", [None, "0", "1"])
+def test_standing_down_for_a_setting(project: Project, setting: str | None) -> None:
+    """What the other plugin's configuration switches on counts as well; installed alone it does not count."""
+    rival(project, "rerunfailures", setting=setting)
+    outcomes = project.run("--orxaq-retries=2", test=BOTH)
+    ours = "failure" if setting == "1" else "flaky"
+    assert outcomes == {
+        "test_typed": ours,
+        "test_marked": ours,
+        "test_theirs": "failure",
+        "test_decorated": "failure",
+    }, project.out
+    assert ("orxaq: 2 tests with the marker 'flaky' are left" in project.out) == (setting != "1")
+
+
+# ------------------------------------------------------------------ settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--orxaq-retries=two",), "the number of retries must be a whole number from 0, not 'two'"),
+        (("--orxaq-retries=-1",), "the number of retries must be a whole number from 0, not '-1'"),
+        (("--orxaq-retry-delay=soon",), "the delay must be a number of seconds, not 'soon'"),
+        (("--orxaq-retry-delay=inf",), "the delay must be a number of seconds, not 'inf'"),
+        (("-oorxaq_retries=1.5",), "orxaq_retries in the configuration: the number of retries must be"),
+    ],
+)
+def test_a_bad_setting_is_a_usage_error(project: Project, arguments: tuple[str, ...], said: str) -> None:
+    """What cannot be understood is said in a sentence, and nothing runs."""
+    project.run(*arguments, test="def test_it(): pass\n")
+    assert project.code == pytest.ExitCode.USAGE_ERROR
+    assert said in project.out
+    assert "Traceback" not in project.out
+
+
+def test_the_configuration_counts_where_the_command_line_is_silent(project: Project) -> None:
+    """Settings of the names of the options; the command line goes before them."""
+    project.write({"pytest.ini": "[pytest]\naddopts = -p orxaq\norxaq_retries = 1\norxaq_retry_delay = 0\n"})
+    assert project.run(test=FLAKY) == {"test_it": "flaky"}
+    assert project.run("--orxaq-retries=0", test=FLAKY.replace("test_it", "test_b")) == {"test_b": "failure"}
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ("(retires=2)", "it takes no argument 'retires'"),
+        ("(2)", "it takes arguments by name only"),
+        ("(retries='2')", "retries must be a whole number from 0, not '2'"),
+        ("(retries=True)", "retries must be a whole number from 0, not True"),
+        ("(retries=-1)", "retries must be a whole number from 0, not -1"),
+        ("(delay=-1)", "delay must be seconds, not -1"),
+        ("(delay=float('nan'))", "delay must be seconds, not nan"),
+        ("(on=())", "on must be an exception type or a tuple of these, not ()"),
+        ("(on='ConnectionError')", "on must be an exception type or a tuple of these, not 'ConnectionError'"),
+        ("(on=KeyboardInterrupt)", "on must be an exception type or a tuple of these"),
+    ],
+)
+def test_a_bad_marker_fails_its_test(project: Project, mark: str, said: str) -> None:
+    """A marker that cannot be understood is an error of its test, at once and not when the test fails one day."""
+    test = f"import pytest\n@pytest.mark.transient{mark}\ndef test_it(subtests):\n    pass\n"
+    assert project.run("--tb=short", test=test) == {"test_it": "error"}
+    assert said in project.out
+    assert project.code == 1
+
+
+PLACES = """
+import pytest
+pytestmark = pytest.mark.transient(retries=1)
+def test_of_module(attempt): assert attempt == 3
+@pytest.mark.transient(retries=2)
+class TestIt:
+    def test_of_class(self, attempt): assert attempt == 3
+    @pytest.mark.transient(retries=0)
+    def test_itself(self, attempt): assert attempt == 3
+@pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.transient(retries=2))])
+def test_parameter(n, attempt): assert attempt == 3
+def transient(): pass
+"""
+
+
+def test_the_closest_marker_counts(project: Project) -> None:
+    """Of markers on module, class, function and parameter, the closest one."""
+    assert project.run("--orxaq-retries=5", test=PLACES) == {
+        "test_of_module": "failure",
+        "test_of_class": "flaky",
+        "test_itself": "failure",
+        "test_parameter[1]": "failure",
+        "test_parameter[2]": "flaky",
+    }, project.out
+
+
+def test_a_name_is_no_marker(project: Project) -> None:
+    """A test that is only called so is an ordinary one."""
+    (project.top / "transient").mkdir()
+    test = "def test_it(attempt): assert attempt == 2\n"
+    project.write({"transient/test_it.py": test})
+    assert project.run() == {"test_it": "failure"}
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome"),
+    [(-1.0, "failure"), (3600.0, "flaky"), ("1.000@another-boot", "flaky"), ("nonsense", "flaky")],
+)
+def test_no_retry_after_the_deadline(project: Project, given: float | str, outcome: str) -> None:
+    """Past the time that a gate gave, a failure is one at once; a deadline of another boot means nothing."""
+    if isinstance(given, float):
+        given = environment.spell_deadline(time.monotonic() + given, resources.boot_id())
+    assert project.run(test=FLAKY, ORXAQ_DEADLINE=given) == {"test_it": outcome}, project.out
+    assert ("not tried again: the time of this run (ORXAQ_DEADLINE) is nearly up" in project.out) == (
+        outcome == "failure"
+    )
+
+
+def test_waiting_is_told_and_cannot_be_faked(project: Project) -> None:
+    """The wait is within the delay, is said, and is real for tests that replace `time.sleep`."""
+    test = """
+import time, pytest
+@pytest.fixture(scope="module", autouse=True)
+def patched():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", lambda _: pytest.exit("slept"))
+        yield
+@pytest.mark.transient(delay=0.2)
+def test_it(attempt): assert attempt == 2
+"""
+    assert project.run(test=test) == {"test_it": "flaky"}, project.out
+    waited = re.search(r"tried again after 0\.[0-2] s", project.out)
+    assert waited or "tried again" not in project.out.split("attempt 1 failed")[1]
+
+
+# ------------------------------------------------------------------ what it costs nobody
+
+
+def test_it_is_not_loaded_for_nothing(project: Project) -> None:
+    """Without the option and a marker, and where retries are forbidden, nothing of it is loaded."""
+    check = "import sys\ndef pytest_unconfigure(): print('LOADED', 'pytest_orxaq.rerun' in sys.modules)\n"
+    project.write({"conftest.py": CONFTEST + check})
+    project.run("-s", test="def test_it(): pass\n")
+    assert "LOADED False" in project.out
+    project.run("-s", "--orxaq-retries=0", test=FLAKY)
+    assert "LOADED False" in project.out
+    project.run("-s", test=FLAKY)
+    assert "LOADED True" in project.out
+
+
+def test_a_pytest_inside_a_test_is_apart(project: Project) -> None:
+    """A test that runs pytest in its own process, and is tried again, meets no state of it."""
+    test = """
+import pytest
+pytest_plugins = ["pytester"]
+def test_it(pytester, attempt):
+    pytester.makepyfile(test_inner="import pytest\\n@pytest.mark.transient\\ndef test_in(tmp_path_factory):\\n    1 / 0\\n")
+    result = pytester.runpytest_inprocess("-p", "orxaq", "-p", "no:randomly", "--orxaq-retry-delay=0")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*1 failed, 2 rerun*"])
+    if attempt == 1: raise ConnectionError
+"""
+    project.write({"pytest.ini": "[pytest]\n"})
+    assert project.run("-p", "orxaq", "--orxaq-retries=1", test=test) == {"test_it": "flaky"}, project.out
