@@ -20,6 +20,7 @@ FLOORS = (
     {"system"},
     {"repository"},
     {"faults"},
+    {"resilience"},
     {"report", "history", "inquest", "passes", "versions", "audience", "clearing", "recovery"},
     {"attempts"},
     {"gate", "demonstration"},

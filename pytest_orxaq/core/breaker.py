@@ -151,6 +151,31 @@ def cooldown(trips: int, jitter: float, rules: Rules) -> float:
     return min(rules.cooldown_max, doubled) * (1 + _SPREAD * jitter)
 
 
+# ---------------------------------------------------------------- hints: a row in 31 bits
+
+# What processes read without asking the store: the state, whether failures are counted, and the epoch. All zeros, as
+# in a file just made, means that nobody knows.
+STATE_BITS = 0b0111
+STREAK = 0b1000
+EPOCH_SHIFT = 4
+
+
+def hint(row: Row) -> int:
+    """The row as a hint."""
+    streak = STREAK if row.state is State.CLOSED and row.fails else 0
+    return row.epoch << EPOCH_SHIFT | streak | row.state
+
+
+def tightness(word: int) -> int:
+    """How much a hint makes processes ask the store: 0 for nothing, 1 after an answer, 2 before a call.
+
+    A hint may be tighter than the truth, which costs a look, and never looser.
+    """
+    if word & STATE_BITS != State.CLOSED:
+        return 2
+    return 1 if word & STREAK else 0
+
+
 # ---------------------------------------------------------------- rules, each of them
 
 

@@ -462,3 +462,26 @@ def test_epochs_begin_anew() -> None:
 def test_states_have_words() -> None:
     """As people write them."""
     assert [str(state) for state in State] == ["closed", "open", "half-open", "forced-open", "disabled"]
+
+
+# ---------------------------------------------------------------- hints
+
+
+@given(epoch=some.integers(0, (1 << 28) - 1), state=some.sampled_from(State), fails=some.integers(0, 9))
+def test_a_hint_says_the_state_the_epoch_and_whether_failures_are_counted(epoch: int, state: State, fails: int) -> None:
+    """In 32 bits, and never all zeros, which is what nobody wrote."""
+    word = breaker.hint(Row(state=state, epoch=epoch, fails=fails))
+    assert 0 < word < 1 << 32
+    assert word & breaker.STATE_BITS == state
+    assert word >> breaker.EPOCH_SHIFT == epoch
+    assert bool(word & breaker.STREAK) == (state is State.CLOSED and fails > 0)
+
+
+def test_hints_have_an_order() -> None:
+    """Not closed, or unknown, is tighter than closed with failures, and that is tighter than closed."""
+    row = Row(epoch=7)
+    assert breaker.tightness(breaker.hint(row)) == 0
+    assert breaker.tightness(breaker.hint(replace(row, fails=1))) == 1
+    for state in set(State) - {State.CLOSED}:
+        assert breaker.tightness(breaker.hint(replace(row, state=state))) == 2
+    assert breaker.tightness(0) == 2
