@@ -12,10 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 from ..core.breaker import (
     EPOCH_SHIFT,
@@ -39,6 +36,9 @@ from ..core.breaker import (
 from ..system.breakers import Change, Private, Shared, Store, StoreError, store_at
 from .bulletin import Listener, Transition, announce
 
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,8 +67,7 @@ class BreakerOpenError(Exception):
         return f"the circuit breaker {self.name!r} is open ({self.why}); {again}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A breaker as it is; times in seconds."""
 
     name: str
@@ -94,14 +93,14 @@ def transient(error: Exception) -> bool:
 class Permit:
     """Leave for one call; one of ``success``, ``failure`` and ``cancel`` must be called, and the first one counts."""
 
-    __slots__ = ("_breaker", "_open", "epoch", "started", "token")
+    # Of the class while they are as usual: a permit is made for every call, and this halves its price.
+    token = ""  # of a probe
+    started = 0.0
+    _open = True
 
-    def __init__(self, breaker: "Breaker", epoch: int = 0, token: str = "", started: float = 0.0) -> None:
+    def __init__(self, breaker: "Breaker", epoch: int) -> None:
         self._breaker = breaker
-        self._open = True
         self.epoch = epoch
-        self.token = token  # of a probe
-        self.started = started
 
     @property
     def probe(self) -> bool:
@@ -190,7 +189,7 @@ class Breaker:
         self._fails = _judge(on)
         self._clock = clock
         self._listener = listener
-        self._events: Path | None = None  # where the journal is
+        self._events = ""  # the folder of the journal
         self._asked = store
         self._store: Store | None = Private() if store == "memory" else None
         self._alone: dict[str, Private] = {}
@@ -253,7 +252,8 @@ class Breaker:
     def __enter__(self) -> Permit:
         permit = self._prepared()
         try:
-            self._ask(permit)
+            if permit.token:
+                self._ask(permit)
             _permits.set((*_permits.get(), permit))
             return permit
         except BaseException:
@@ -261,11 +261,12 @@ class Breaker:
             raise
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
     ) -> None:
         permits = _permits.get()
-        # Generators may leave in another order than they came: the last one of this breaker is meant.
-        number = max(number for number, permit in enumerate(permits) if permit._breaker is self)  # noqa: SLF001
+        number = len(permits) - 1
+        while permits[number]._breaker is not self:  # noqa: SLF001 - generators may leave in another order than they came
+            number -= 1
         _permits.set(permits[:number] + permits[number + 1 :])
         permits[number].settle(error)
 
@@ -273,7 +274,7 @@ class Breaker:
         return self.__enter__()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
     ) -> None:
         self.__exit__(kind, error, traceback)
 
@@ -281,7 +282,8 @@ class Breaker:
         """Leave for one call. Raises BreakerOpenError."""
         permit = self._prepared()
         try:
-            self._ask(permit)
+            if permit.token:
+                self._ask(permit)
         except BaseException:
             permit.cancel()
             raise
@@ -334,13 +336,14 @@ class Breaker:
         """
         words, slot = self._view
         word = words[slot]
-        started = time.perf_counter() if self._measures else 0.0
-        closed = word & STATE_BITS == _CLOSED
-        return Permit(self, word >> EPOCH_SHIFT, "" if closed else os.urandom(8).hex(), started)
+        permit = Permit(self, word >> EPOCH_SHIFT)
+        if word & STATE_BITS != _CLOSED:
+            permit.token = os.urandom(8).hex()
+        if self._measures:
+            permit.started = time.perf_counter()
+        return permit
 
     def _ask(self, permit: Permit) -> None:
-        if not permit.token:
-            return
         change = self._change(Ask(token=permit.token))
         if change.answer.verdict is Verdict.REFUSED:
             permit.token = ""  # there is nothing to give back
@@ -351,6 +354,8 @@ class Breaker:
 
     def _answered(self, permit: Permit, seconds: float) -> None:
         words, slot = self._view
+        if not (words[slot] & STREAK or permit.token or self._measures):
+            return
         slow = self.rules.slow_call is not None and seconds > self.rules.slow_call
         if permit.token or slow or words[slot] & STREAK or self._is_time_to_tell():
             untold, self._untold = self._untold, 0
@@ -403,17 +408,17 @@ class Breaker:
     def _found(self) -> Store:
         """The store, looked for when it is first needed."""
         if self._asked is not None:
-            self._store = store_at(Path(self._asked))
+            self._store = store_at(os.fspath(self._asked))
             return self._store
         from ..errors import MachineError  # noqa: PLC0415 - dear, and so is what follows
         from .premises import BREAKERS, state_at  # noqa: PLC0415
 
         try:
-            state = state_at(_here(), os.environ)
+            state = state_at(os.environ)
         except MachineError as error:
             raise StoreError(error.what) from error
-        self._events = state.events
-        self._store = store_at(state.common / BREAKERS)
+        self._events = str(state.events)
+        self._store = store_at(str(state.common / BREAKERS))
         return self._store
 
     def _lonely(self, why: str, event: Event | None) -> Private:
@@ -429,13 +434,6 @@ class Breaker:
 
     def _announce(self, transition: Transition) -> None:
         announce(transition, self._listener, self._events)
-
-
-def _here() -> Path | None:
-    try:
-        return Path.cwd()
-    except OSError:  # it has been deleted
-        return None
 
 
 def _judge(on: Failing) -> Callable[[Exception], bool]:

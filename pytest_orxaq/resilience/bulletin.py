@@ -4,9 +4,7 @@ import os
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ..core.breaker import State
 
@@ -15,8 +13,7 @@ if TYPE_CHECKING:
     from ..system.journal import Journal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
+class Transition(NamedTuple):
     """A breaker changed its state, or its store was lost."""
 
     name: str
@@ -30,16 +27,16 @@ class Transition:
 Listener: TypeAlias = Callable[[Transition], object]
 
 
-def announce(transition: Transition, listener: Listener | None, events: Path | None) -> None:
-    """Tell the listener, and write an event into the journal in that folder, where there is one."""
-    if events is not None:
+def announce(transition: Transition, listener: Listener | None, events: str) -> None:
+    """Tell the listener, and write an event into the journal in that folder, unless it is empty."""
+    if events:
         _write(transition, events)
     if listener is not None:
         with suppress(Exception):  # the whole promise
             listener(transition)
 
 
-def _write(transition: Transition, events: Path) -> None:
+def _write(transition: Transition, events: str) -> None:
     from ..system.journal import Severity  # noqa: PLC0415 - most processes never get here
 
     worse = transition.alone or transition.after in {State.OPEN, State.FORCED_OPEN}
@@ -56,15 +53,17 @@ def _write(transition: Transition, events: Path) -> None:
     )
 
 
-_journals: "dict[Path, Journal]" = {}
+_journals: "dict[str, Journal]" = {}
 
 
-def _journal(events: Path) -> "Journal":
+def _journal(events: str) -> "Journal":
     """The journal of this process in a folder."""
     if events not in _journals:
+        from pathlib import Path  # noqa: PLC0415 - as above
+
         from ..system.journal import Journal, make_trace, read_traceparent  # noqa: PLC0415 - as above
 
         trace = make_trace(read_traceparent(os.environ.get("TRACEPARENT", "")), random=os.urandom(24))
         run = os.environ.get("ORXAQ_RUN_ID", "") or "breaker"
-        _journals[events] = Journal(events, run=run, trace=trace, resource={"service.name": "orxaq"})
+        _journals[events] = Journal(Path(events), run=run, trace=trace, resource={"service.name": "orxaq"})
     return _journals[events]

@@ -8,7 +8,6 @@ Rows are advice. Whatever is wrong with the store is a :class:`StoreError`, once
 a second or so; no call waits for it longer.
 """
 
-import json
 import os
 import threading
 import time
@@ -16,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, MutableSequence
 from contextlib import contextmanager, suppress
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from weakref import WeakSet
 
@@ -90,7 +88,7 @@ class Private:
 class Shared:
     """Rows in a file that all processes share; opened when it is first needed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
         self._words: MutableSequence[int] = _NO_HINTS
         self._lock = threading.Lock()
@@ -177,7 +175,7 @@ class Shared:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._identity = _identity(self.path)
         self._connection = _connect(self.path)
-        self._words = _mapped(self.path.with_name(f"{self.path.name}-{self._identity[1]:x}.hints"))
+        self._words = _mapped(f"{self.path}-{self._identity[1]:x}.hints")
         return self._connection
 
     def _give_up(self, error: Exception) -> None:
@@ -193,12 +191,12 @@ class Shared:
         """Make room for a new database, unless somebody has; what was done, in words."""
         with suppress(OSError):
             if self._identity == _identity(self.path):
-                aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns():x}")
+                aside = f"{self.path}.damaged-{time.time_ns():x}"
                 # Its log first: a new database would take up what it finds beside it.
                 for suffix in ("-wal", "-shm", ""):
                     with suppress(FileNotFoundError):
                         os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
-                return f"it was set aside as {aside.name}"
+                return f"it was set aside as {aside}"
         return "it stays where it is"
 
     # ------------------------------------------------------------ forks
@@ -231,9 +229,10 @@ _privates: WeakSet[Private] = WeakSet()
 _abandoned: list[object] = []  # connections that must not be closed
 
 
-def store_at(path: Path) -> Shared:
+def store_at(path: str) -> Shared:
     """The store in this file, the same one for all who name it."""
-    return _stores.setdefault(os.path.abspath(path), Shared(path))
+    path = os.path.abspath(path)
+    return _stores.setdefault(path, Shared(path))
 
 
 def _before_fork() -> None:
@@ -258,7 +257,7 @@ os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, 
 # ---------------------------------------------------------------- SQLite
 
 
-def _connect(path: Path) -> "sqlite3.Connection":
+def _connect(path: str) -> "sqlite3.Connection":
     import sqlite3  # noqa: PLC0415 - most processes that import this never call anything
 
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
@@ -315,6 +314,8 @@ def _find(connection: "sqlite3.Connection", name: str) -> tuple[int, Row]:
 
 
 def _values(row: Row) -> tuple[Any, ...]:
+    import json  # noqa: PLC0415 - see _connect
+
     return (
         *(int(row.state), row.epoch, row.since, row.wait, row.trips, row.fails, row.failed_at),
         *(row.token, row.why, json.dumps(row.counts)),
@@ -323,6 +324,8 @@ def _values(row: Row) -> tuple[Any, ...]:
 
 def _row(values: tuple[Any, ...] | list[Any]) -> Row:
     """What was written, or a new row if it makes no sense: anybody can write there."""
+    import json  # noqa: PLC0415 - see _connect
+
     state, epoch, since, wait, trips, fails, failed_at, token, why, counts = values
     try:
         if not all(isfinite(each) and each >= 0 for each in (epoch, since, wait, trips, fails, failed_at)):
@@ -356,15 +359,15 @@ def _place(slot: int) -> int:
     return slot if slot < _WORDS else 0
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: str) -> tuple[int, int]:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except FileNotFoundError:
         return (0, 0)
     return status.st_dev, status.st_ino
 
 
-def _mapped(path: Path) -> MutableSequence[int]:
+def _mapped(path: str) -> MutableSequence[int]:
     """The words of a file of hints, which is named for the database that it belongs to; made if it is missing."""
     import mmap  # noqa: PLC0415 - see _connect
 

@@ -82,14 +82,14 @@ def moves(world: World, room: int) -> Iterator[Move]:
 
 def passed(world: World) -> World:
     """Ten seconds later."""
-    row = replace(world.row, since=max(-OLD, world.row.since - TICK), failed_at=max(-OLD, world.row.failed_at - TICK))
+    row = world.row._replace(since=max(-OLD, world.row.since - TICK), failed_at=max(-OLD, world.row.failed_at - TICK))
     callers = tuple(replace(each, age=min(OLD, each.age + TICK)) if each.token else each for each in world.callers)
     return replace(world, row=row, callers=callers, open_for=min(OLD, world.open_for + TICK))
 
 
 def jumped(world: World) -> World:
     """The clock was set back."""
-    row = replace(world.row, since=world.row.since + JUMP, failed_at=world.row.failed_at + JUMP)
+    row = world.row._replace(since=world.row.since + JUMP, failed_at=world.row.failed_at + JUMP)
     return replace(world, row=row, jumps=world.jumps - 1, jumped=True)
 
 
@@ -171,7 +171,7 @@ def settled(world: World) -> World:
         for each in world.callers
     )
     order = sorted(callers, key=lambda each: (each.epoch, each.token, each.fresh, each.age))
-    return replace(world, row=replace(row, epoch=0, token=names[row.token], why=""), callers=tuple(order))
+    return replace(world, row=row._replace(epoch=0, token=names[row.token], why=""), callers=tuple(order))
 
 
 def explore(depth: int, *, room: int = 2, jumps: int = 1) -> tuple[int, list[str]]:
@@ -347,7 +347,7 @@ def test_only_the_probe_returns_its_lease() -> None:
     assert after(Return(token=""), row=Row()) == (Row(), late)
     assert after(Return(token="a"), row=Row(token="a")) == (Row(token="a"), late)
     free, answer = after(1011.0, Return(token="a"), row=probing)
-    assert (free, answer) == (replace(probing, token="", wait=0.0), Answer(verdict=Verdict.DONE))
+    assert (free, answer) == (probing._replace(token="", wait=0.0), Answer(verdict=Verdict.DONE))
     assert after(1011.0, Return(token=""), row=free) == (free, late)
     assert after(1011.0, Report(epoch=2), row=free) == (free, late)
     assert breaker.remaining(free, 1011.0) == 0.0
@@ -440,7 +440,7 @@ def test_cooldowns(trips: int, jitter: float) -> None:
 
 def test_jitter_reaches_the_row() -> None:
     """A breaker that opens waits for as long as its jitter says."""
-    row, _ = after(FAIL, replace(FAIL, jitter=0.5))
+    row, _ = after(FAIL, FAIL._replace(jitter=0.5))
     assert row.wait == pytest.approx(10.5)
 
 
@@ -481,7 +481,7 @@ def test_hints_have_an_order() -> None:
     """Not closed, or unknown, is tighter than closed with failures, and that is tighter than closed."""
     row = Row(epoch=7)
     assert breaker.tightness(breaker.hint(row)) == 0
-    assert breaker.tightness(breaker.hint(replace(row, fails=1))) == 1
+    assert breaker.tightness(breaker.hint(row._replace(fails=1))) == 1
     for state in set(State) - {State.CLOSED}:
-        assert breaker.tightness(breaker.hint(replace(row, state=state))) == 2
+        assert breaker.tightness(breaker.hint(row._replace(state=state))) == 2
     assert breaker.tightness(0) == 2
