@@ -68,7 +68,7 @@ class Private:
     def __init__(self, row: Row | None = None) -> None:
         self._words: MutableSequence[int] = [0]
         self._row = row or Row()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler in the middle of a change may call too
         _privates.add(self)
 
     def change(self, name: str, decide: Decision) -> Change:
@@ -82,7 +82,7 @@ class Private:
 
     def after_fork_in_child(self) -> None:
         """A thread that is not there any more may have held the lock."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 class Shared:
@@ -95,6 +95,7 @@ class Shared:
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)  # device and inode of the database that is open
         self._damage = ""
+        self._kept = False  # the lock, during a fork
 
     def change(self, name: str, decide: Decision) -> Change:
         """See Store."""
@@ -201,30 +202,31 @@ class Shared:
 
     # ------------------------------------------------------------ forks
 
-    def before_fork(self) -> bool:
+    def before_fork(self) -> None:
         """SQLite forbids to carry a connection into a child: close it, and keep the store to ourselves meanwhile."""
-        held = self._lock.acquire(timeout=2 * PATIENCE)
-        if held:
+        self._kept = self._lock.acquire(timeout=4 * PATIENCE)  # longer than any change takes
+        if self._kept:
             self.close()
-        return held
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
-        self._lock.release()
+        if self._kept:
+            self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Go on; of what another thread was in the middle of nothing may be touched."""
-        if self._connection is not None:
+        """Go on, if no thread was in the middle of something: SQLite will not let go here of what that one held."""
+        self._lock = threading.Lock()
+        if not self._kept:
             _abandoned.append(self._connection)
             self._connection = None
-        self._lock = threading.Lock()
+            self._damage = f"{self.path} cannot be used: this process was forked in the middle of a change"
 
 
 # ---------------------------------------------------------------- the stores of this process
 
 
 _stores: dict[str, Shared] = {}
-_forking: list[Shared] = []
+_forking: list[Shared] = []  # the stores that there were before a fork
 _privates: WeakSet[Private] = WeakSet()
 _abandoned: list[object] = []  # connections that must not be closed
 
@@ -236,7 +238,9 @@ def store_at(path: str) -> Shared:
 
 
 def _before_fork() -> None:
-    _forking[:] = [store for store in list(_stores.values()) if store.before_fork()]
+    _forking[:] = _stores.values()
+    for store in _forking:
+        store.before_fork()
 
 
 def _after_fork_in_parent() -> None:
@@ -247,7 +251,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     for private in _privates:
         private.after_fork_in_child()
-    for store in _stores.values():
+    for store in _forking:
         store.after_fork_in_child()
 
 
