@@ -45,6 +45,7 @@ T = TypeVar("T")
 Failing: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 
 _CLOSED: Final = int(State.CLOSED)
+_LONGEST_WHY = 500  # characters of a failure's words
 _LOOKED = Answer(verdict=Verdict.DONE)
 
 
@@ -357,11 +358,8 @@ class Breaker:
         if not (words[slot] & STREAK or permit.token or self._measures):
             return
         slow = self.rules.slow_call is not None and seconds > self.rules.slow_call
-        if permit.token or slow or words[slot] & STREAK or self._is_time_to_tell():
-            untold, self._untold = self._untold, 0
-            self._change(
-                Report(epoch=permit.epoch, token=permit.token, seconds=seconds, jitter=_jitter(), untold=untold)
-            )
+        if slow or permit.token or words[slot] & STREAK or self._is_time_to_tell():
+            self._report(permit, "", seconds)
 
     def _is_time_to_tell(self) -> bool:
         """Whether the row should hear of answers, where it has to know the share of failures; else they add up here."""
@@ -375,9 +373,24 @@ class Breaker:
         return True
 
     def _failed(self, permit: Permit, why: str) -> None:
+        self._report(permit, why.strip()[:_LONGEST_WHY] or "it failed", 0.0)
+
+    def _report(self, permit: Permit, failure: str, seconds: float) -> None:
         untold, self._untold = self._untold, 0
-        why = why.strip() or "it failed"
-        self._change(Report(epoch=permit.epoch, token=permit.token, failure=why[:500], jitter=_jitter(), untold=untold))
+        try:
+            self._change(
+                Report(
+                    epoch=permit.epoch,
+                    token=permit.token,
+                    failure=failure,
+                    seconds=seconds,
+                    jitter=int.from_bytes(os.urandom(4)) / 2**32,
+                    untold=untold,
+                )
+            )
+        except BaseException:  # Ctrl-C, say: the lease must not be lost with it
+            self._returned(permit)
+            raise
 
     def _returned(self, permit: Permit) -> None:
         if permit.token:
@@ -411,12 +424,16 @@ class Breaker:
             self._store = store_at(os.fspath(self._asked))
             return self._store
         from ..errors import MachineError  # noqa: PLC0415 - dear, and so is what follows
+        from ..system.state import discard  # noqa: PLC0415
         from .premises import BREAKERS, state_at  # noqa: PLC0415
 
         try:
             state = state_at(os.environ)
         except MachineError as error:
             raise StoreError(error.what) from error
+        if not state.lasting:
+            discard(state)
+            raise StoreError("; ".join(state.notes))
         self._events = str(state.events)
         self._store = store_at(str(state.common / BREAKERS))
         return self._store
@@ -441,10 +458,6 @@ def _judge(on: Failing) -> Callable[[Exception], bool]:
         kinds = on
         return lambda error: isinstance(error, kinds)
     return on
-
-
-def _jitter() -> float:
-    return int.from_bytes(os.urandom(4)) / 2**32
 
 
 def _check(name: str, rules: Rules) -> None:
