@@ -1,0 +1,29 @@
+"""Judge what failed. The rules are imported with the first failure: a program in which nothing fails need not wait for them."""
+
+from collections.abc import Callable, Iterable
+
+from .clock import clocks
+
+
+def transient(error: BaseException) -> bool:
+    """Whether trying the same again can help: a type, an errno or a status of the exception or of its cause says so."""
+    from ..core import exceptions  # noqa: PLC0415 - see above
+
+    return exceptions.transient(error)
+
+
+def links_of(answer: object) -> Iterable[object]:
+    """An exception and what caused it; anything else alone."""
+    from ..core import exceptions  # noqa: PLC0415 - see above
+
+    return exceptions.chain(answer) if isinstance(answer, BaseException) else (answer,)
+
+
+def hint_in(answer: object, find: Callable[[object], object] | None) -> float | None:
+    """Seconds that an exception or a result asks to wait for, where ``find`` looks for the hint, or where it usually is."""
+    from ..core import hints  # noqa: PLC0415 - see above
+
+    if find is not None:
+        return hints.seconds_of(find(answer), now=clocks.current.wall())
+    found = (hints.carried_by(link) for link in links_of(answer))
+    return next((hints.seconds_of(hint, now=clocks.current.wall()) for hint in found if hint is not None), None)
