@@ -61,7 +61,10 @@ class BlockAttempt:
 
     def __enter__(self) -> Self:
         if not self._call.begin():
-            self._call.finish()
+            try:
+                self._call.finish()
+            finally:
+                self._call.forget()
         return self
 
     def __exit__(
@@ -74,6 +77,8 @@ class BlockAttempt:
         else:
             self.again = False
             self._call.abandoned()
+        if not self.again:
+            self._call.forget()
         return self.again
 
     async def __aenter__(self) -> Self:

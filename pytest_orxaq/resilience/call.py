@@ -200,14 +200,19 @@ class Call:
 
     def finish(self) -> object:
         """Raise the last exception, or return the last result, after :meth:`begin` said no."""
-        last, self.last = self.last, None
+        last = self.last
         self._give_up(last)
         if last is None:
             return self._rejected
         try:
             raise last
         finally:
-            del last  # a traceback that holds its own exception is a circle
+            del last  # see forget()
+
+    def forget(self) -> None:
+        """Let go of all exceptions: their tracebacks hold the frames that hold this call, and that would be a circle."""
+        self._failures.clear()
+        self.last = self._rejected = None
 
     def spend(self) -> bool:
         """See Purse. In the first attempt, calls inside have all their own retries; if it fails, they are counted."""

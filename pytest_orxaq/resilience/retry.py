@@ -134,6 +134,7 @@ class Retry:
             value = _drive(call, function, args, kwargs)
         except Exception:
             if fallback is None or not call.excused:
+                call.forget()
                 raise
         else:
             if fallback is None or call.end is None:
@@ -204,6 +205,7 @@ async def _run_async(
         value = await _drive_async(call, function, args, kwargs)
     except Exception:
         if fallback is None or not call.excused:
+            call.forget()
             raise
     else:
         if fallback is None or call.end is None:
@@ -213,7 +215,9 @@ async def _run_async(
 
 
 def _outcome(call: Call, value: R, *, degraded: bool) -> Outcome[R]:
-    return Outcome(value=value, degraded=degraded, attempts=call.attempts, verdict=call.verdict)
+    found = Outcome(value=value, degraded=degraded, attempts=call.attempts, verdict=call.verdict)
+    call.forget()
+    return found
 
 
 # ---------------------------------------------------------------- decorators
@@ -231,10 +235,14 @@ def _around_function(policy: Policy, function: Callable[..., Any]) -> Callable[.
             except Exception as error:
                 call = Call(policy, name, serial)
                 if not call.failed(error):
+                    call.forget()
                     raise
         else:
             call = Call(policy, name, serial)
-        return _drive(call, function, args, kwargs)
+        try:
+            return _drive(call, function, args, kwargs)
+        finally:
+            call.forget()
 
     return retried
 
@@ -251,10 +259,14 @@ def _around_coroutine(policy: Policy, function: Callable[..., Awaitable[Any]]) -
             except Exception as error:
                 call = Call(policy, name, serial)
                 if not call.failed(error):
+                    call.forget()
                     raise
         else:
             call = Call(policy, name, serial)
-        return await _drive_async(call, function, args, kwargs)
+        try:
+            return await _drive_async(call, function, args, kwargs)
+        finally:
+            call.forget()
 
     return retried
 
@@ -267,7 +279,12 @@ def _around_generator(policy: Policy, function: Callable[..., Iterator[Any]]) ->
 
     @wraps(function)
     def retried(*args: Any, **kwargs: Any) -> Any:
-        return (yield from _drive(Call(policy, name, counter.given_up), opened, args, kwargs))
+        call = Call(policy, name, counter.given_up)
+        try:
+            items = _drive(call, opened, args, kwargs)
+        finally:
+            call.forget()
+        return (yield from items)
 
     return retried
 
@@ -307,7 +324,11 @@ def _around_async_generator(policy: Policy, function: Callable[..., Any]) -> Cal
 
     @wraps(function)
     async def retried(*args: Any, **kwargs: Any) -> Any:
-        items, item = await _drive_async(Call(policy, name, counter.given_up), opened, args, kwargs)
+        call = Call(policy, name, counter.given_up)
+        try:
+            items, item = await _drive_async(call, opened, args, kwargs)
+        finally:
+            call.forget()
         if item is _NOTHING:
             return
         with suppress(StopAsyncIteration):  # there is no `yield from` for these: what comes in is handed on by hand
