@@ -51,6 +51,8 @@ def test_hints_are_read(hint: object, seconds: float) -> None:
         [],
         "Wed, 21 Foo 2015 07:28:00 GMT",
         "0, 0 Jan 0 0",
+        "Wed, 21 Oct 99999999 07:28:00 GMT",
+        "Wed, 21 Oct 99999999999999999 07:28:00 GMT",
     ],
 )
 def test_nonsense_is_no_hint(hint: object) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import traceback
 import weakref
 
@@ -554,6 +555,28 @@ def test_a_set_event_ends_a_pause() -> None:
     timer[0].join()
     assert script.calls == 1
     assert "the stop event is set" in caught.value.__notes__[0]
+
+
+def test_an_event_that_is_set_before_the_pause_ends_it(clock: FakeClock) -> None:
+    """A fake clock knows it too: no time goes by."""
+    stop = threading.Event()
+    before = clock.now()
+
+    def listen(event: Event) -> None:
+        if event.kind is Kind.RETRY:
+            stop.set()
+
+    with pytest.raises(ConnectionResetError):
+        Retry(stop=stop, on_event=listen)(Script(lost()))()
+    assert (clock.slept, clock.now()) == ([0.2], before)
+
+
+def test_without_instant_mode_time_goes_by() -> None:
+    """A pause takes as long as it says."""
+    began = time.monotonic()
+    with instant(Clock()):  # type: ignore[arg-type]
+        assert Retry(base=0.05, backoff="equal")(Script(lost(), 1))() == 1
+    assert time.monotonic() - began >= 0.025
 
 
 def test_a_set_event_leaves_one_attempt(clock: FakeClock) -> None:
