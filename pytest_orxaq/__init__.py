@@ -6,9 +6,32 @@ from .version import __version__
 
 
 if TYPE_CHECKING:
-    from .resilience import DeadlineError, Event, Outcome, Retry, deadline, subscribe, transient
+    from .resilience import (
+        Breaker,
+        BreakerOpenError,
+        Budget,
+        DeadlineError,
+        Event,
+        Outcome,
+        Retry,
+        deadline,
+        subscribe,
+        transient,
+    )
 
-__all__ = ["DeadlineError", "Event", "Outcome", "Retry", "__version__", "deadline", "subscribe", "transient"]
+__all__ = [
+    "Breaker",
+    "BreakerOpenError",
+    "Budget",
+    "DeadlineError",
+    "Event",
+    "Outcome",
+    "Retry",
+    "__version__",
+    "deadline",
+    "subscribe",
+    "transient",
+]
 
 
 def __getattr__(name: str) -> object:

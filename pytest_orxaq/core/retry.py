@@ -1,9 +1,9 @@
-"""Whether and when to try again: checkpoints of the gate, and calls of the library; and the bucket that retries are paid from.
+"""Whether and when to try again: checkpoints of the gate, and calls of the library.
 
 Seconds everywhere. ``jitter`` is a random number from 0 to 1 that is handed in.
 """
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 
 if TYPE_CHECKING:  # the library is imported where every millisecond counts, and the words cost some
@@ -75,37 +75,3 @@ def with_hint(paused: float, hint: float | None, *, jitter: float) -> float:
 def fits(paused: float, hint: float | None, remaining: float | None) -> bool:
     """Whether an attempt after the pause begins before the time is up, and not before the other side wants it."""
     return remaining is None or max(paused, hint or 0.0) < remaining
-
-
-# ---------------------------------------------------------------- budget
-
-
-class Terms(NamedTuple):
-    """What fills a bucket of retries: a share of all calls, and a trickle that lets a few through where calls are rare."""
-
-    ratio: float = 0.2  # retries that each call earns
-    trickle: float = 0.1  # retries that each second earns
-    capacity: float = 10.0  # retries that can be saved, and that a new bucket has
-
-
-class Bucket(NamedTuple):
-    """Retries that may be made, as of a moment on a clock that can be set."""
-
-    tokens: float
-    at: float
-
-
-def filled(bucket: Bucket | None, terms: Terms, *, calls: int, now: float) -> Bucket:
-    """The bucket at ``now``, with what ``calls`` and the time since have earned; a new one is full.
-
-    A clock that was set back earns nothing, and a bucket that came from somewhere else never holds more than its own capacity.
-    """
-    if bucket is None:
-        return Bucket(terms.capacity, now)
-    earned = calls * terms.ratio + max(0.0, now - bucket.at) * terms.trickle
-    return Bucket(min(terms.capacity, max(0.0, bucket.tokens) + earned), now)
-
-
-def taken(bucket: Bucket) -> Bucket | None:
-    """The bucket with one retry less, or None if there is not a whole one in it."""
-    return bucket._replace(tokens=bucket.tokens - 1) if bucket.tokens >= 1 else None

@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from ..core.retry import Bucket, Terms, filled, taken
+from ..core.bucket import Bucket, Terms, filled, taken
 from .clock import clocks
 from .events import Event, Kind, tell
 
@@ -21,7 +21,8 @@ class Budget:
     """A bucket of retries under a name: a retry takes one out, calls and time put some in.
 
     Every call earns ``ratio``, every second ``trickle``, and at most ``capacity`` are saved. The bucket is kept in the
-    repository's common state folder, or in ``folder``; where that cannot be used, each process has its own.
+    repository's common state folder (outside of any, the user's), or in ``folder``; where that cannot be used, each
+    process has its own.
     """
 
     def __init__(
@@ -78,12 +79,7 @@ class Budget:
 
     def _found(self) -> Path:
         if self._file is None:
-            from .place import shared_folder  # noqa: PLC0415 - dear, and most calls never fail
-
-            folder = self._folder or shared_folder(Path.cwd(), os.environ)
-            if folder is None:
-                raise FileNotFoundError("there is no repository here, so nothing is shared with other processes")
-            self._file = folder / FILE
+            self._file = (self._folder or _shared_folder()) / FILE
         return self._file
 
     def _exchange(self, file: Path, calls: int) -> bool:
@@ -99,3 +95,19 @@ class Budget:
             store.execute("INSERT OR REPLACE INTO bucket VALUES (?, ?, ?)", (self.name, kept.tokens, kept.at))
             store.execute("COMMIT")
         return less is not None
+
+
+def _shared_folder() -> Path:
+    """The folder that all processes of the repository share. Raises OSError where there is none that lasts."""
+    from ..errors import MachineError  # noqa: PLC0415 - dear, and most calls never fail
+    from ..system.state import discard  # noqa: PLC0415
+    from .premises import state_at  # noqa: PLC0415
+
+    try:
+        state = state_at(Path.cwd(), os.environ)
+    except MachineError as error:
+        raise OSError(error.what) from error
+    discard(state)  # if it does not last, nobody else will find it
+    if not state.lasting:
+        raise OSError("; ".join(state.notes))
+    return state.common

@@ -1,6 +1,5 @@
 """The deadline of everything that runs inside of it: here, in coroutines, and in child processes through ORXAQ_DEADLINE."""
 
-import math
 import os
 import sys
 import threading
@@ -68,7 +67,7 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(30)
         if not seconds >= 0:  # NaN too
             raise ValueError(f"a deadline is 0 or more seconds from now, not {seconds}")
         self.seconds = seconds
-        self.at = math.inf  # on the clock that nobody can set, once entered
+        self.at = float("inf")  # on the clock that nobody can set, once entered
         self.owner: tuple[int, object] = (0, None)
         self._outer: deadline | None = None
         self._token: Token[Scope | None] | None = None

@@ -1,6 +1,5 @@
 """A budget of retries, shared by processes."""
 
-import os
 import sqlite3
 import stat
 import subprocess
@@ -17,7 +16,6 @@ import pytest
 from pytest_orxaq import Retry, subscribe
 from pytest_orxaq.resilience import Event, Kind
 from pytest_orxaq.resilience.budget import FILE, Budget
-from pytest_orxaq.resilience.place import shared_folder
 from pytest_orxaq.testing import instant
 
 
@@ -201,29 +199,45 @@ def test_an_empty_file_is_a_new_store(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- where it is
 
 
-def test_the_store_is_the_repositorys(project: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is in the folder that all work trees of a repository share, also from a subfolder, for nobody else to read."""
-    here = project({"sub/a.txt": "a"})
-    here.git("worktree", "add", "-q", "../other", "-b", "other")
-    common = Path(os.path.realpath(here.top / ".git")) / "orxaq"
-    assert shared_folder(here.top / "sub", os.environ) == common
-    assert shared_folder(here.top.parent / "other", os.environ) == common
-    monkeypatch.chdir(here.top / "sub")
-    again = Retry(attempts=2, budget="ci")
-    with instant(), pytest.raises(ConnectionResetError):
-        again(fails)()
-    assert (common / FILE).is_file()
-    assert stat.S_IMODE(common.stat().st_mode) == 0o700
-
-
 def fails() -> None:
     """It does."""
     raise ConnectionResetError
 
 
-def test_without_a_repository_nothing_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A budget outside of any repository is this process's own, and listeners hear why."""
+def test_the_store_is_the_repositorys(project: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the folder that all work trees of a repository share, also from a subfolder, for nobody else to read."""
+    here = project({"sub/a.txt": "a"})
+    here.git("worktree", "add", "-q", "../other", "-b", "other")
+    common = here.top / ".git" / "orxaq"
+    for place in (here.top / "sub", here.top.parent / "other"):
+        monkeypatch.chdir(place)
+        with instant(), pytest.raises(ConnectionResetError):
+            Retry(attempts=2, budget="ci")(fails)()
+        assert (common / FILE).is_file()
+        assert stat.S_IMODE(common.stat().st_mode) == 0o700
+        (common / FILE).unlink()
+
+
+def test_outside_of_a_repository_the_user_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that this user runs outside of any repository shares a budget."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with instant():
+        assert [spent(Budget("ci", ratio=0, trickle=0, capacity=2)) for _ in range(2)] == [2, 0]
+    assert list((tmp_path / "state").rglob(FILE))
+
+
+@pytest.mark.parametrize("temporary", ["", "nowhere"], ids=["a temporary place", "no place"])
+def test_without_a_lasting_place_nothing_is_shared(
+    temporary: str, project: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where state can be kept nowhere, or in a temporary folder only, each process has its own budget, and says why."""
+    here = project()
+    (here.top / ".git" / "orxaq").write_text("in the way")
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(here.top)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / temporary))
     heard: list[Event] = []
     end = subscribe(heard.append)
     try:
@@ -231,23 +245,6 @@ def test_without_a_repository_nothing_is_shared(tmp_path: Path, monkeypatch: pyt
             assert spent(Budget("ci", ratio=0, trickle=0, capacity=2)) == 2
     finally:
         end()
-    assert "no repository" in heard[0].why
-
-
-def test_without_a_lasting_place_nothing_is_shared(project: Callable[..., Any], tmp_path: Path) -> None:
-    """Where state can be kept nowhere, or in a temporary folder only, there is no common folder."""
-    here = project()
-    (here.top / ".git" / "orxaq").write_text("in the way")
-    (tmp_path / "file").touch()
-    environ = {"XDG_STATE_HOME": str(tmp_path / "file")}
-    assert shared_folder(here.top, environ) is None
-
-
-def test_without_any_place_nothing_is_shared(
-    project: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not even a temporary folder: that is no reason to fail either."""
-    here = project()
-    (here.top / ".git" / "orxaq").write_text("in the way")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    assert shared_folder(here.top, {}) is None
+    assert "in the way" not in heard[0].why
+    assert "orxaq" in heard[0].why
+    assert not list(tmp_path.glob("orxaq-*"))
