@@ -10,7 +10,7 @@ from contextlib import suppress
 from contextvars import Token
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..core import retry
 from .clock import clocks
@@ -57,6 +57,9 @@ class End(StrEnum):
     BREAKER = "the circuit breaker is open"
     STOPPED = "the stop event is set"
     CANCELLED = "the task is being cancelled"
+
+
+REJECTED: Final = "the result was rejected"
 
 
 class _Counter:
@@ -164,7 +167,8 @@ class Call:
             return False
         self._leave()
         retryable = self.policy.retryable(error)
-        self._settle("" if not retryable else described(error))
+        if self._permit is not None:
+            self._settle(described(error) if retryable else "")
         self._note(error)
         if self._goes_on(error, retryable=retryable):
             self.last = error
@@ -177,7 +181,8 @@ class Call:
         self._leave()
         rejects = self.policy.rejects
         rejected = rejects is not None and rejects(value)
-        self._settle("the result was rejected" if rejected else "")
+        if self._permit is not None:
+            self._settle(REJECTED if rejected else "")
         if not rejected:
             if listeners or self.policy.listeners:
                 self._tell(Kind.SUCCESS)
@@ -233,7 +238,7 @@ class Call:
             if isinstance(failure, tuple):
                 found += failure
             else:
-                words = "the result was rejected" if failure is None else described(failure)  # type: ignore[arg-type]
+                words = REJECTED if failure is None else described(failure)  # type: ignore[arg-type]
                 found.append(CallAttempt(serial=next(counter.numbers), error=words, seconds=seconds, waited=waited))
         return tuple(found)
 
@@ -302,7 +307,7 @@ class Call:
         if not retryable:
             return End.PERMANENT
         task = running_task()
-        if task is not None and task.cancelling():  # type: ignore[attr-defined]
+        if task is not None and task.cancelling():
             # It swallowed its cancellation, or it cleans up after it: whoever cancelled waits for its end.
             return End.CANCELLED
         if self.left < 1:
@@ -325,9 +330,12 @@ class Call:
         until = around().until
         if not retry.fits(delay, hint, None if until is None else until - clocks.current.now()):
             return End.DEADLINE
-        with counter.lock:
-            if not self.spend():
-                return End.ATTEMPTS
+        if self._outer is None:
+            self.spend()
+        else:
+            with counter.lock:
+                if not self.spend():
+                    return End.ATTEMPTS
         if policy.budget is not None and not policy.budget.take():
             return End.BUDGET
         self.delay = self._paused = delay

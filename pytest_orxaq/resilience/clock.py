@@ -4,6 +4,9 @@ import os
 import threading
 import time
 
+from collections.abc import Callable
+from contextlib import suppress
+
 
 class Clock:
     """The machine's own."""
@@ -18,7 +21,7 @@ class Clock:
 
     def jitter(self) -> float:
         """A random number from 0 to below 1, another one in every process."""
-        return int.from_bytes(os.urandom(4)) / 2**32
+        return (_dice.throw or _dice.made())()
 
     def sleep(self, seconds: float, stop: threading.Event | None) -> None:
         """Wait, or until ``stop`` is set."""
@@ -32,6 +35,25 @@ class Clock:
         import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
 
         await asyncio.sleep(seconds)
+
+
+class _Dice:
+    """Chance of our own: tests and programs seed the common one, in all of their workers with the same number."""
+
+    throw: Callable[[], float] | None = None
+
+    def made(self) -> Callable[[], float]:
+        """The dice, thrown anew in every forked child, where they would fall as in its parent."""
+        from random import Random  # noqa: PLC0415 - dear, and most programs never retry
+
+        dice = Random()  # noqa: S311 - nothing is to be kept secret
+        with suppress(AttributeError):  # Windows knows no fork
+            os.register_at_fork(after_in_child=dice.seed)
+        self.throw = dice.random
+        return self.throw
+
+
+_dice = _Dice()
 
 
 class _Clocks:

@@ -21,9 +21,22 @@ def links_of(answer: object) -> Iterable[object]:
 
 def hint_in(answer: object, find: Callable[[object], object] | None) -> float | None:
     """Seconds that an exception or a result asks to wait for, where ``find`` looks for the hint, or where it usually is."""
+    if find is None and _is_bare(answer):
+        return None
     from ..core import hints  # noqa: PLC0415 - see above
 
     if find is not None:
         return hints.seconds_of(find(answer), now=clocks.current.wall())
     found = (hints.carried_by(link) for link in links_of(answer))
     return next((hints.seconds_of(hint, now=clocks.current.wall()) for hint in found if hint is not None), None)
+
+
+def _is_bare(answer: object) -> bool:
+    """Whether it is one of Python's own exceptions with nothing on it or behind it: the usual one, and to be seen at once."""
+    return (
+        isinstance(answer, BaseException)
+        and type(answer).__module__ == "builtins"
+        and answer.__cause__ is None
+        and answer.__context__ is None
+        and not answer.__dict__
+    )

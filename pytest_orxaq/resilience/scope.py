@@ -14,6 +14,8 @@ from .clock import clocks
 
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .contract import Purse
 
 
@@ -32,6 +34,7 @@ class Scope(NamedTuple):
     block: "deadline | None" = None
 
 
+_NOTHING: Final = Scope()
 _UNREAD: Final = Scope()  # stands for what the parent handed down, until somebody asks
 
 # None where nothing is around us, so that a call can see that at once.
@@ -42,8 +45,10 @@ _handed_down: list[Scope] = []
 def around() -> Scope:
     """What is around the caller."""
     found = scope.get()
+    if found is None:
+        return _NOTHING
     if found is not _UNREAD:
-        return found or Scope()
+        return found
     if not _handed_down:
         _handed_down.append(Scope(until=_inherited(os.environ.get(VARIABLE, ""))))
     return _handed_down[0]
@@ -51,9 +56,11 @@ def around() -> Scope:
 
 def leave(token: Token[Scope | None]) -> None:
     """Undo a change of :data:`scope`."""
-    # A coroutine that is thrown away is closed wherever the garbage collector runs: there is nothing to undo.
-    with suppress(ValueError):
+    try:  # noqa: SIM105 - suppress() costs a retry as much as all of the rest here
         scope.reset(token)
+    except ValueError:
+        # A coroutine that is thrown away is closed wherever the garbage collector runs: there is nothing to undo.
+        pass
 
 
 class deadline:  # noqa: N801 - reads as a word: with deadline(30)
@@ -165,13 +172,14 @@ def _show() -> None:
         os.environ.pop(VARIABLE, None)
 
 
-def running_task() -> "object | None":
+def running_task() -> "asyncio.Task[object] | None":
     """The asyncio task that runs here, if one does."""
-    asyncio = sys.modules.get("asyncio")  # where nobody has imported it, nothing runs in it
-    try:
-        return None if asyncio is None else asyncio.current_task()
-    except RuntimeError:
+    events = sys.modules.get("asyncio.events")  # where nobody has imported it, nothing runs in it
+    if events is None or events._get_running_loop() is None:  # noqa: SLF001 - the public one raises, which costs more
         return None
+    import asyncio  # noqa: PLC0415 - it is there
+
+    return asyncio.current_task()
 
 
 def _whoami() -> tuple[int, object]:
