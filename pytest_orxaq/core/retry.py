@@ -49,7 +49,8 @@ def next_delay(
 def bound(number: int, *, base: float, cap: float) -> float:
     """The most to wait after the attempt of that number, counted from 1: doubled each time, up to the cap."""
     # A float power overflows where the doubled delay is long past the cap: 2.0 ** 1024 raises.
-    return min(cap, base * 2.0 ** min(number - 1, 64))
+    doubled = base * 2.0 ** (number - 1 if number < 65 else 64)
+    return min(cap, doubled)
 
 
 def pause(backoff: Backoff, number: int, *, previous: float, base: float, cap: float, jitter: float) -> float:

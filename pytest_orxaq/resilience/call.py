@@ -10,19 +10,20 @@ from contextlib import suppress
 from contextvars import Token
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from ..core import retry
 from .clock import clocks
 from .events import Event, Kind, Listener, listeners, tell
-from .judgement import hint_in, links_of
+from .judgement import complain, hint_in, links_of
 from .outcome import CallAttempt, annotate, described, history_of
-from .scope import DeadlineError, Scope, around, leave, running_task, scope
+from .scope import DeadlineError, around, leave, running_task, scope
 
 
 if TYPE_CHECKING:
     from ..model import Verdict
-    from .contract import Admission, Permit, Purse, Shared  # not worth their import
+    from .contract import Admission, Permit, Shared  # not worth their import
+    from .scope import Around, Purse, deadline
 
 
 class Policy(NamedTuple):
@@ -87,12 +88,14 @@ class Call:
         "_smooth",
         "_started",
         "_token",
+        "block",
         "delay",
         "end",
         "last",
         "left",
         "name",
         "policy",
+        "until",
     )
 
     def __init__(self, policy: Policy, name: str, serial: int) -> None:
@@ -111,7 +114,14 @@ class Call:
         self._serial = serial  # of the last failure before this call
         self._smooth = True  # nothing was retried, here or inside
         self._started: float | None = None
-        self._token: Token[Scope | None] | None = None
+        self._token: Token[Around | None] | None = None
+        self.until: float | None = None  # when the attempt's time is over
+        self.block: deadline | None = None
+
+    @property
+    def purse(self) -> Self:
+        """While an attempt is made, the call itself is what is around it: see Around."""
+        return self
 
     # ------------------------------------------------------------ before an attempt
 
@@ -135,17 +145,13 @@ class Call:
         if policy.budget is not None and not again:
             policy.budget.earn()
         self._started = now
-        self._outer = outside.purse
-        self._enter(outside, now)
+        self._outer, self.block, self.until = outside.purse, outside.block, outside.until
+        if policy.per_attempt is not None and (self.until is None or now + policy.per_attempt < self.until):
+            self.until = now + policy.per_attempt
+        self._token = scope.set(self)
         if listeners or policy.listeners:
             self._tell(Kind.START)
         return True
-
-    def _enter(self, outside: Scope, now: float) -> None:
-        until = outside.until
-        if self.policy.per_attempt is not None:
-            until = now + self.policy.per_attempt if until is None else min(until, now + self.policy.per_attempt)
-        self._token = scope.set(Scope(until, self, outside.block))
 
     def _refused(self, end: End, refusal: Exception | None) -> bool:
         self.end = end
@@ -156,8 +162,7 @@ class Call:
     @property
     def limit(self) -> float | None:
         """Seconds that the attempt which has just begun may take; None for no end."""
-        until = around().until
-        return None if until is None else until - clocks.current.now()
+        return None if self.until is None else self.until - clocks.current.now()
 
     # ------------------------------------------------------------ after an attempt
 
@@ -166,11 +171,16 @@ class Call:
         if self.end is not None:  # it comes from begin(): there was no attempt
             return False
         self._leave()
-        retryable = self.policy.retryable(error)
+        try:
+            retryable = self.policy.retryable(error)
+        except Exception:  # noqa: BLE001 - it must not hide what it was to judge
+            retryable = False
+            complain("judging an exception failed: %r", self.policy.retryable)
         if self._permit is not None:
             self._settle(described(error) if retryable else "")
         self._note(error)
-        if self._goes_on(error, retryable=retryable):
+        self.end = self._schedule(error) if retryable else End.PERMANENT
+        if self.end is None:
             self.last = error
             return True
         self._give_up(error)
@@ -179,16 +189,17 @@ class Call:
     def returned(self, value: object) -> bool:
         """Whether another attempt is to be made although this was returned; if not, it is to be returned."""
         self._leave()
-        rejects = self.policy.rejects
-        rejected = rejects is not None and rejects(value)
-        if self._permit is not None:
-            self._settle(REJECTED if rejected else "")
-        if not rejected:
+        if self.policy.rejects is None or not self._rejects(value):
+            if self._permit is not None:
+                self._settle("")
             if listeners or self.policy.listeners:
                 self._tell(Kind.SUCCESS)
             return False
+        if self._permit is not None:
+            self._settle(REJECTED)
         self._note(None)
-        if self._goes_on(value, retryable=True):
+        self.end = self._schedule(value)
+        if self.end is None:
             self._rejected = value
             return True
         self._give_up(None)
@@ -269,6 +280,14 @@ class Call:
         if token is not None:
             leave(token)
 
+    def _rejects(self, value: object) -> bool:
+        rejects = self.policy.rejects
+        try:
+            return rejects is not None and rejects(value)
+        except BaseException:
+            self.abandoned()
+            raise
+
     def _settle(self, why: str) -> None:
         permit, self._permit = self._permit, None
         if permit is not None:
@@ -280,7 +299,10 @@ class Call:
         return None if self._started is None else clocks.current.now() - self._started
 
     def _note(self, error: Exception | None) -> None:
-        inner = self._inner(error) if counter.given_up > self._serial else ()
+        if counter.given_up == self._serial:
+            self._failures.append((error, self._seconds(), self._paused))
+            return
+        inner = self._inner(error)
         if not self._failures:
             self.left -= max(len(inner) - 1, 0)
         self._failures.append((inner or error, self._seconds(), self._paused))
@@ -293,53 +315,41 @@ class Call:
             found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
         return tuple(found[serial] for serial in sorted(found))
 
-    def _goes_on(self, answer: object, *, retryable: bool) -> bool:
-        """Whether another attempt is to be made, which then is paid for; else ``end`` says why not."""
-        self.end = self._why_not(retryable=retryable) or self._schedule(answer)
-        if self.end is None:
-            self._number += 1
-            if listeners or self.policy.listeners:
-                self._tell(Kind.RETRY, delay=self.delay, error=answer)
-        return self.end is None
-
-    def _why_not(self, *, retryable: bool) -> End | None:
+    def _schedule(self, answer: object) -> End | None:
+        """Plan and pay for another attempt, or say why there is none. In one piece: each step of its own would cost."""
         policy = self.policy
-        if not retryable:
-            return End.PERMANENT
         task = running_task()
         if task is not None and task.cancelling():
             # It swallowed its cancellation, or it cleans up after it: whoever cancelled waits for its end.
             return End.CANCELLED
         if self.left < 1:
             return End.ATTEMPTS
-        return End.STOPPED if policy.stop is not None and policy.stop.is_set() else None
-
-    def _schedule(self, answer: object) -> End | None:
-        policy = self.policy
+        if policy.stop is not None and policy.stop.is_set():
+            return End.STOPPED
         jitter = clocks.current.jitter()
-        paused = retry.pause(
-            policy.backoff,
-            len(self._failures),
-            previous=self._paused,
-            base=policy.base,
-            cap=policy.cap,
-            jitter=jitter,
-        )
+        number, base, cap = len(self._failures), policy.base, policy.cap
+        delay = retry.pause(policy.backoff, number, previous=self._paused, base=base, cap=cap, jitter=jitter)
         hint = hint_in(answer, policy.hint)
-        delay = retry.with_hint(paused, hint, jitter=jitter)
+        if hint is not None:
+            delay = retry.with_hint(delay, hint, jitter=jitter)
         until = around().until
-        if not retry.fits(delay, hint, None if until is None else until - clocks.current.now()):
+        if until is not None and not retry.fits(delay, hint, until - clocks.current.now()):
             return End.DEADLINE
-        if self._outer is None:
-            self.spend()
-        else:
-            with counter.lock:
-                if not self.spend():
-                    return End.ATTEMPTS
+        if not self._pay():
+            return End.ATTEMPTS
         if policy.budget is not None and not policy.budget.take():
             return End.BUDGET
         self.delay = self._paused = delay
+        self._number += 1
+        if listeners or policy.listeners:
+            self._tell(Kind.RETRY, delay=delay, error=answer)
         return None
+
+    def _pay(self) -> bool:
+        if self._outer is None:
+            return self.spend()
+        with counter.lock:
+            return self.spend()
 
     def _give_up(self, error: Exception | None) -> None:
         counter.given_up = next(counter.numbers)

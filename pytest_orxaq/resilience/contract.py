@@ -1,4 +1,4 @@
-"""What retries need of a circuit breaker, of a budget, and of the calls around them; anything that has it will do."""
+"""What retries need of a circuit breaker and of a budget; anything that has it will do."""
 
 from typing import Protocol
 
@@ -31,10 +31,3 @@ class Shared(Protocol):
 
     def take(self) -> bool:
         """Take a retry, if there is one."""
-
-
-class Purse(Protocol):
-    """A retried call around us: retries in here are paid from it."""
-
-    def spend(self) -> bool:
-        """Pay for a retry, here and in all calls further out; False if one of them has none left."""

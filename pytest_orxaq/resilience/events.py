@@ -4,6 +4,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from .judgement import complain
+
 
 class Kind(StrEnum):
     """What happened."""
@@ -46,7 +48,5 @@ def tell(event: Event, own: tuple[Listener, ...] = ()) -> None:
     for listener in (*own, *listeners):
         try:
             listener(event)
-        except Exception:
-            import logging  # noqa: PLC0415 - dear, and hardly ever needed
-
-            logging.getLogger("pytest_orxaq").exception("a listener of retry events failed: %r", listener)
+        except Exception:  # noqa: BLE001 - the whole promise
+            complain("a listener of retry events failed: %r", listener)

@@ -26,7 +26,11 @@ def hint_in(answer: object, find: Callable[[object], object] | None) -> float | 
     from ..core import hints  # noqa: PLC0415 - see above
 
     if find is not None:
-        return hints.seconds_of(find(answer), now=clocks.current.wall())
+        try:
+            return hints.seconds_of(find(answer), now=clocks.current.wall())
+        except Exception:  # noqa: BLE001 - it must not hide what it was to judge
+            complain("looking for a hint of when to try again failed: %r", find)
+            return None
     found = (hints.carried_by(link) for link in links_of(answer))
     return next((hints.seconds_of(hint, now=clocks.current.wall()) for hint in found if hint is not None), None)
 
@@ -40,3 +44,10 @@ def _is_bare(answer: object) -> bool:
         and answer.__context__ is None
         and not answer.__dict__
     )
+
+
+def complain(words: str, culprit: object) -> None:
+    """Log the exception that is being handled: a function of the user's failed, and must not hide what it was to judge."""
+    import logging  # noqa: PLC0415 - dear, and hardly ever needed
+
+    logging.getLogger("pytest_orxaq").exception(words, culprit)  # noqa: LOG004 - it is called by those who handle one

@@ -16,7 +16,28 @@ from .clock import clocks
 if TYPE_CHECKING:
     import asyncio
 
-    from .contract import Purse
+    from typing import Protocol
+
+    class Purse(Protocol):
+        """A retried call around us: retries in here are paid from it."""
+
+        def spend(self) -> bool:
+            """Pay for a retry, here and in all calls further out; False if one of them has none left."""
+
+    class Around(Protocol):
+        """What is around a call."""
+
+        @property
+        def until(self) -> float | None:
+            """When the time is over, on the clock that nobody can set."""
+
+        @property
+        def purse(self) -> Purse | None:
+            """The retried call."""
+
+        @property
+        def block(self) -> "deadline | None":
+            """The block that made the deadline, if one did."""
 
 
 VARIABLE: Final = "ORXAQ_DEADLINE"
@@ -27,7 +48,7 @@ class DeadlineError(TimeoutError):
 
 
 class Scope(NamedTuple):
-    """What is around a call."""
+    """What is around a call; see Around."""
 
     until: float | None = None  # on the clock that nobody can set
     purse: "Purse | None" = None
@@ -38,11 +59,11 @@ _NOTHING: Final = Scope()
 _UNREAD: Final = Scope()  # stands for what the parent handed down, until somebody asks
 
 # None where nothing is around us, so that a call can see that at once.
-scope: ContextVar[Scope | None] = ContextVar("orxaq_scope", default=_UNREAD if os.environ.get(VARIABLE) else None)
+scope: ContextVar["Around | None"] = ContextVar("orxaq_scope", default=_UNREAD if os.environ.get(VARIABLE) else None)
 _handed_down: list[Scope] = []
 
 
-def around() -> Scope:
+def around() -> "Around":
     """What is around the caller."""
     found = scope.get()
     if found is None:
@@ -54,7 +75,7 @@ def around() -> Scope:
     return _handed_down[0]
 
 
-def leave(token: Token[Scope | None]) -> None:
+def leave(token: "Token[Around | None]") -> None:
     """Undo a change of :data:`scope`."""
     try:  # noqa: SIM105 - suppress() costs a retry as much as all of the rest here
         scope.reset(token)
@@ -77,7 +98,7 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(30)
         self.at = float("inf")  # on the clock that nobody can set, once entered
         self.owner: tuple[int, object] = (0, None)
         self._outer: deadline | None = None
-        self._token: Token[Scope | None] | None = None
+        self._token: Token[Around | None] | None = None
 
     def __enter__(self) -> Self:
         if self._token is not None:
@@ -87,7 +108,7 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(30)
         self.at = clocks.current.now() + self.seconds
         if outside.until is not None:
             self.at = min(self.at, outside.until)
-        self._token = scope.set(outside._replace(until=self.at, block=self))
+        self._token = scope.set(Scope(self.at, outside.purse, self))
         _publish(self, self._outer)
         return self
 

@@ -141,6 +141,23 @@ def test_results_are_retried() -> None:
     assert again(Script(lost(), 1, 3))() == 3
 
 
+def test_a_judge_that_fails_hides_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The exception comes out that was to be judged, what went wrong is logged, and a hint that cannot be found is none."""
+
+    def fail(_: object) -> bool:
+        raise RuntimeError("no idea")
+
+    with pytest.raises(ConnectionResetError):
+        Retry(on=fail)(Script(lost()))()
+    assert "judging an exception failed" in caplog.text
+    assert Retry(retry_after=fail)(Script(lost(), 1))() == 1
+    assert "looking for a hint" in caplog.text
+    keeper = Gatekeeper()
+    with pytest.raises(RuntimeError):
+        Retry(on_result=fail, breaker=keeper)(Script(1))()
+    assert keeper.told == ["cancel"]
+
+
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [
