@@ -104,7 +104,7 @@ def _shared_folder() -> Path:
     from .premises import state_at  # noqa: PLC0415
 
     try:
-        state = state_at(Path.cwd(), os.environ)
+        state = state_at(os.environ)
     except MachineError as error:
         raise OSError(error.what) from error
     discard(state)  # if it does not last, nobody else will find it
