@@ -19,6 +19,7 @@ FLOORS = (
     {"config", "mailbox"},
     {"system"},
     {"repository"},
+    {"resilience", "testing"},
     {"faults"},
     {"report", "history", "inquest", "passes", "versions", "audience", "clearing", "recovery"},
     {"attempts"},
