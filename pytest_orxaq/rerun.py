@@ -20,13 +20,15 @@ from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 
-from .core.transience import caused_by, transient
+from .core.exceptions import Action, caused_by, rule_for
+from .core.retry import bound, fits
 from .flaky import AGAIN, HELD, Flaky
 
 
 RETRIES: Final = 2  # of a marked test that does not say
 DELAY: Final = 1.0  # seconds, the most before the first retry
 LONGEST_DELAY: Final = 30.0
+_HOPELESS: Final = 3  # tests in a row that failed at each attempt, after which no time is spent on more of them
 _SECTION: Final = "orxaq"  # of a report, with what it has to say on repetitions
 _sleep, _monotonic = time.sleep, time.monotonic  # tests replace those in time
 _chance = random.SystemRandom()  # tests seed the other one, and machines that fail together must not come back together
@@ -56,7 +58,9 @@ class Terms(NamedTuple):
         if isinstance(error, pytest.FixtureLookupError):
             return False
         if not self.marked:
-            return transient(error)
+            rule = rule_for(error, explicit=True)
+            # A server that answers "500" is, in a test, mostly the one that is tested.
+            return rule is not None and rule.action is Action.RETRY and not rule.statuses
         if not isinstance(error, (Exception, pytest.fail.Exception)):
             return False  # somebody wants this to end
         return self.on is None or caused_by(error, self.on)
@@ -107,6 +111,7 @@ class Rerun:
         self._broken: list[Any] = []  # fixtures of classes, modules and the session whose setup failed
         self._trial: _Trial | None = None
         self._deadline = _deadline()
+        self._hopeless = 0  # tests in a row that failed at each attempt
         if not self._rival:
             self._examine(session.items)
 
@@ -190,6 +195,8 @@ class Rerun:
             trial.hook.pytest_runtest_logreport(report=report)
             call, report = trial.phase("call", trial.call)
         if report.passed and not trial.held:
+            if trial.number > 1:
+                self._hopeless = 0
             trial.end(call, report)
             return None
         pause, why = self._judge(trial, call, report)
@@ -215,7 +222,13 @@ class Rerun:
         if report.failed and not (call.excinfo is not None and terms.allow(call.excinfo.value)):
             return None, ""  # without an exception it is a strict xfail that passed
         if trial.number > terms.retries:
+            self._hopeless += terms.retries > 0
             return None, f"tried {trial.number} times, failed each time" if terms.retries else ""
+        if self._hopeless >= _HOPELESS:
+            return (
+                None,
+                f"not tried again: the last {_HOPELESS} tests that were failed each time, so it would only take time",
+            )
         if session.shouldfail or session.shouldstop:
             return None, "not tried again: the run is about to stop"
         poisoned = _poisoned(trial.item)
@@ -225,19 +238,9 @@ class Rerun:
         return pause, "" if pause is not None else "not tried again: the time of this run (ORXAQ_DEADLINE) is nearly up"
 
     def _pause(self, number: int, terms: Terms, took: float) -> float | None:
-        # Imported here: most runs have nothing to repeat, and the words are dear to load.
-        from .core.retry import next_delay  # noqa: PLC0415
-        from .model import Cause  # noqa: PLC0415
-
-        return next_delay(
-            Cause.TRANSIENT,
-            attempts=(Cause.TRANSIENT,) * (number - 1),
-            retries=terms.retries,
-            first_delay=terms.delay,
-            longest_delay=max(LONGEST_DELAY, terms.delay),
-            jitter=_chance.random(),
-            remaining=self._deadline - _monotonic() - took,  # the next attempt may take as long
-        )
+        """Seconds to wait after the attempt of that number, or None if the next one might not end in time."""
+        pause = _chance.random() * bound(number, base=terms.delay, cap=max(LONGEST_DELAY, terms.delay))
+        return pause if fits(pause + took, None, self._deadline - _monotonic()) else None
 
     def _tell(self, trial: "_Trial", call: Any, report: Any, pause: float) -> None:
         """Report a failed attempt as one after which the test is tried again."""

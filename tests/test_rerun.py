@@ -108,7 +108,7 @@ def project(tmp_path: Path) -> Project:
 
 
 OUTCOMES = """
-import errno, os, socket, pytest
+import errno, os, socket, urllib.error, pytest
 def test_typed(attempt):
     if attempt < 3: raise ConnectionResetError("gone")
 def test_errno(attempt):
@@ -134,6 +134,13 @@ def test_words(attempt):
     if attempt < 2: raise ValueError("ConnectionError: refused")
 def test_exhausted(attempt):
     raise ConnectionError("always")
+def test_answer_of_a_server(attempt):
+    if attempt < 2: raise urllib.error.HTTPError("http://x", 500, "it broke", None, None)
+def test_something_while_handling(attempt):
+    try:
+        raise ConnectionError
+    except ConnectionError:
+        if attempt < 2: raise RuntimeError
 @pytest.mark.transient
 def test_marked(attempt):
     assert attempt == 2
@@ -188,6 +195,8 @@ TYPED = {
     "test_assertion_while_handling": ("failure", 1),
     "test_words": ("failure", 1),
     "test_exhausted": ("failure", 3),
+    "test_answer_of_a_server": ("failure", 1),
+    "test_something_while_handling": ("failure", 1),
 }
 
 
@@ -242,6 +251,21 @@ def test_it(attempt):
     print("said at attempt", attempt)
     if attempt == 1: raise ConnectionError("refused")
 """
+
+
+HOPELESS = """
+import pytest
+@pytest.mark.parametrize("n", range(9))
+def test_it(n, attempt):
+    if n != 2 or attempt == 1: raise ConnectionError
+"""
+
+
+def test_what_is_gone_for_good_is_not_waited_for(project: Project) -> None:
+    """After three tests in a row that failed at each attempt there are no more retries; one that passes starts anew."""
+    project.run("--orxaq-retries=1", test=HOPELESS)
+    assert [project.times(f"test_it[{n}]") for n in range(9)] == [2, 2, 2, 2, 2, 2, 1, 1, 1], project.out
+    assert "not tried again: the last 3 tests that were failed each time" in project.out
 
 
 # ------------------------------------------------------------------ what is made afresh, and what lives on

@@ -37,15 +37,19 @@ class Rule(NamedTuple):
     weak: bool = False  # only if nothing in the chain is known better
 
 
-def rule_for(error: BaseException) -> Rule | None:
+def rule_for(error: BaseException, *, explicit: bool = False) -> Rule | None:
     """The rule that an exception falls under, with what caused it; None if nobody knows it.
 
-    A group falls under a rule for retries only if all in it do.
+    A group falls under a rule for retries only if all in it do. If ``explicit``, a cause is only what an exception was
+    raised from, and not what was being handled at that time.
     """
-    links = tuple(chain(error))
+    links = tuple(chain(error, explicit=explicit))
     for weak in (False, True):
         for link in links:
-            found = _of_group(link) if isinstance(link, BaseExceptionGroup) else _of_one(link, weak=weak)
+            if isinstance(link, BaseExceptionGroup):
+                found = _of_group(link, explicit=explicit)
+            else:
+                found = _of_one(link, weak=weak)
             if found is not None:
                 return found
     return None
@@ -57,7 +61,17 @@ def transient(error: BaseException) -> bool:
     return rule is not None and rule.action is Action.RETRY
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
+def caused_by(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
+    """Whether the exception, or what it was raised from, is of one of the types; of a group, whether all in it are."""
+    for link in chain(error, explicit=True):
+        if isinstance(link, types):
+            return True
+        if isinstance(link, BaseExceptionGroup):
+            return all(caused_by(member, types) for member in link.exceptions)
+    return False
+
+
+def chain(error: BaseException, *, explicit: bool = False) -> Iterator[BaseException]:
     """The exception and what caused it, until a group: that is judged as one."""
     link: BaseException | None = error
     for _ in range(_LONGEST_CHAIN):
@@ -66,18 +80,18 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         yield link
         if isinstance(link, BaseExceptionGroup):
             return
-        link = _cause_of(link)
+        link = _cause_of(link, explicit=explicit)
 
 
-def _cause_of(error: BaseException) -> BaseException | None:
+def _cause_of(error: BaseException, *, explicit: bool) -> BaseException | None:
     reason = getattr(error, "reason", None)  # URLError and urllib3 keep it there
     if isinstance(reason, BaseException):
         return reason
-    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error.__cause__ or (None if explicit or error.__suppress_context__ else error.__context__)
 
 
-def _of_group(group: BaseExceptionGroup[BaseException]) -> Rule | None:
-    found = [rule_for(member) for member in group.exceptions]
+def _of_group(group: BaseExceptionGroup[BaseException], *, explicit: bool) -> Rule | None:
+    found = [rule_for(member, explicit=explicit) for member in group.exceptions]
     others = [rule for rule in found if rule is None or rule.action is not Action.RETRY]
     return UNKNOWN_MEMBER if None in others else next(iter(others), found[0])
 
@@ -213,6 +227,13 @@ RULES: Final = (
         "cargo maybe_spurious; make-fetch-happen remote.js",
         types=("builtins.ConnectionRefusedError",),
         errnos=("ECONNREFUSED",),
+    ),
+    Rule(
+        "connection",
+        Action.RETRY,
+        "Something is wrong with the connection.",
+        "Python's exception hierarchy: what programs raise themselves",
+        types=("builtins.ConnectionError",),
     ),
     Rule(
         "timed-out",

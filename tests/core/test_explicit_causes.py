@@ -1,4 +1,4 @@
-"""Which exceptions are transient by type: the whole table, causes, groups, circles."""
+"""Which exceptions are transient where only an explicit cause counts, as for tests: causes, groups, circles."""
 
 import errno
 import itertools
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_orxaq.core.transience import caused_by, transient
+from pytest_orxaq.core.exceptions import Action, caused_by, rule_for
 
 
 E = TypeVar("E", bound=BaseException)
@@ -46,6 +46,12 @@ PERMANENT: list[BaseException] = [
     KeyboardInterrupt(),
     pytest.fail.Exception("by hand"),
 ]
+
+
+def transient(error: BaseException) -> bool:
+    """Whether the rule for it says that trying again helps."""
+    rule = rule_for(error, explicit=True)
+    return rule is not None and rule.action is Action.RETRY
 
 
 def caused(error: E, cause: BaseException) -> E:
