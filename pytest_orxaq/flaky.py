@@ -5,6 +5,8 @@ Lives where reports arrive: in the process that runs the tests, or in the contro
 
 import contextlib
 import json
+import math
+import time
 
 from typing import Any, Final
 
@@ -22,9 +24,10 @@ _RETRIES_OF_A_CRASH: Final = 1
 class Flaky:
     """Gathers the attempts of tests, and tells of them when their tests are over."""
 
-    def __init__(self, config: pytest.Config, *, crashes: bool = False) -> None:
+    def __init__(self, config: pytest.Config, *, crashes_until: float | None = None) -> None:
         self._config = config
-        self._crashes = crashes  # whether a test whose worker was killed may be tried again
+        # Until when, on CLOCK_MONOTONIC, a test whose worker was killed may be tried again.
+        self._crashes_until = -math.inf if crashes_until is None else crashes_until
         self._attempts: dict[str, list[Any]] = {}  # reports of failed attempts, by test
         self._bad: set[str] = set()  # tests that failed at last
         self._ended: set[str] = set()
@@ -56,7 +59,8 @@ class Flaky:
         """Let a test run once more if its worker was killed: that is the machine's doing."""
         process = getattr(getattr(report.node.gateway, "_io", None), "popen", None)
         tried = self._crashed.get(crashitem, 0)
-        if not self._crashes or tried >= _RETRIES_OF_A_CRASH or process is None or process.wait(10) != _KILLED:
+        late = time.monotonic() >= self._crashes_until
+        if late or tried >= _RETRIES_OF_A_CRASH or process is None or process.wait(10) != _KILLED:
             return
         try:
             sched.mark_test_pending(crashitem)

@@ -34,8 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Wait up to this long before the first retry of a test (default: 1). The bound doubles each time, to at most"
         " 30 s; how much of it is waited is left to chance.",
     )
-    parser.addini("orxaq_retries", "The same as --orxaq-retries.", default="")
-    parser.addini("orxaq_retry_delay", "The same as --orxaq-retry-delay.", default="")
+    # pytest before 8.4 has no numbers in its configuration.
+    has_numbers = pytest.version_tuple >= (8, 4)
+    kind = "int" if has_numbers else "string"
+    parser.addini("orxaq_retries", "The same as --orxaq-retries.", type=kind, default=None)  # type: ignore[arg-type]
+    kind = "float" if has_numbers else "string"
+    parser.addini("orxaq_retry_delay", "The same as --orxaq-retry-delay.", type=kind, default=None)  # type: ignore[arg-type]
 
 
 def _retries(text: str) -> int:
@@ -75,12 +79,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _setting(config: pytest.Config, name: str, read: Callable[[str], Any]) -> None:
     """Let the configuration say what the command line does not."""
-    text = str(config.getini(name)).strip()
-    if text and config.getoption(name) is None:
-        try:
-            setattr(config.option, name, read(text))
-        except argparse.ArgumentTypeError as error:
-            raise pytest.UsageError(f"{name} in the configuration: {error}") from None
+    try:
+        found = config.getini(name)
+        if found is not None and config.getoption(name) is None:
+            setattr(config.option, name, read(str(found)))
+    except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
+        raise pytest.UsageError(f"{name} in the configuration: {error}") from None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -102,9 +106,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     retries = config.getoption("orxaq_retries")
     if retries != 0 and config.pluginmanager.has_plugin("dsession"):
-        from . import flaky  # noqa: PLC0415 - as above
+        from . import flaky, rerun  # noqa: PLC0415 - as above
 
-        config.pluginmanager.register(flaky.Flaky(config, crashes=bool(retries)), "orxaq-flaky")
+        until = rerun.deadline() if retries and not rerun.rival(config) else None
+        config.pluginmanager.register(flaky.Flaky(config, crashes_until=until), "orxaq-flaky")
 
 
 @pytest.hookimpl(tryfirst=True)

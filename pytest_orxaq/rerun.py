@@ -110,7 +110,7 @@ class Rerun:
         self._left: set[pytest.Item] = set()  # to other plugins
         self._broken: list[Any] = []  # fixtures of classes, modules and the session whose setup failed
         self._trial: _Trial | None = None
-        self._deadline = _deadline()
+        self._deadline = deadline()
         self._hopeless = 0  # tests in a row that failed at each attempt
         if not self._rival:
             self._examine(session.items)
@@ -402,7 +402,7 @@ def _is_failure(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, (Exception, pytest.fail.Exception))
 
 
-def _deadline() -> float:
+def deadline() -> float:
     """The moment on CLOCK_MONOTONIC at which all must be done."""
     text = os.environ.get("ORXAQ_DEADLINE", "")
     if not text:

@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from test_rerun import BOTH, CONFTEST, Project, project
+from test_rerun import BOTH, Project, project
 
 
 __all__ = ["project"]
@@ -99,8 +99,3 @@ def test_installed_but_not_on(project: Project) -> None:
         test="import pytest\n@pytest.mark.flaky\n@pytest.mark.transient\ndef test_it(attempt): assert attempt == 2\n"
     )
     assert "FLAKY" not in project.out
-
-
-def test_the_conftest_is_the_suites(project: Project) -> None:
-    """What these tests stand on is what the suite's stand on."""
-    assert (project.top / "conftest.py").read_text(encoding="utf-8") == CONFTEST

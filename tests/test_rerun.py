@@ -705,7 +705,14 @@ def test_by_hand_nothing_is_repeated(project: Project, option: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("-p", "no:terminal"), ("-p", "no:junitxml"), ("-W", "error"), ("-q",), ("-vv",), ("-p", "no:logging", "-s")],
+    [
+        ("-p", "no:terminal"),
+        ("-p", "no:junitxml"),
+        ("-W", "error", "-p", "no:asyncio"),
+        ("-q",),
+        ("-vv",),
+        ("-p", "no:logging", "-s"),
+    ],
 )
 def test_without_other_plugins(project: Project, arguments: tuple[str, ...]) -> None:
     """Nothing of what other parts of pytest do is needed."""
@@ -803,11 +810,23 @@ def test_a_worker_dies(project: Project, how: str, arguments: tuple[str, ...], o
     assert ("(SIGKILL)" in project.out) == ("SIGKILL" in how and "loadscope" not in str(arguments))
 
 
-@pytest.mark.parametrize("retries", [(), ("--orxaq-retries=0",)])
-def test_without_the_option_a_crash_is_a_failure(project: Project, retries: tuple[str, ...]) -> None:
-    """Whoever asked for no retries gets none, also of tests whose workers were killed."""
+@pytest.mark.parametrize(
+    ("arguments", "until"),
+    [
+        ((), ""),
+        (("--orxaq-retries=0",), ""),
+        (("--orxaq-retries=2",), "past"),
+        (("--orxaq-retries=2", "--reruns=1"), ""),
+    ],
+)
+def test_a_killed_worker_alone_is_no_reason(project: Project, arguments: tuple[str, ...], until: str) -> None:
+    """Without the option, past the deadline and beside another plugin, a test whose worker was killed has failed."""
+    if "--reruns=1" in arguments:
+        rival(project, "rerunfailures")
     how = "attempt == 1: os.kill(os.getpid(), signal.SIGKILL)"
-    assert project.run("-n1", *retries, test=CRASH.replace("HOW", how))["test_b"] == "error"
+    late = environment.spell_deadline(time.monotonic() - 1, resources.boot_id())
+    outcomes = project.run("-n1", *arguments, test=CRASH.replace("HOW", how), ORXAQ_DEADLINE=late if until else "")
+    assert outcomes["test_b"] == "error"
     assert project.code == 1
 
 
@@ -891,7 +910,9 @@ def test_standing_down_for_a_setting(project: Project, setting: str | None) -> N
         (("--orxaq-retries=-1",), "the number of retries must be a whole number from 0, not '-1'"),
         (("--orxaq-retry-delay=soon",), "the delay must be a number of seconds, not 'soon'"),
         (("--orxaq-retry-delay=inf",), "the delay must be a number of seconds, not 'inf'"),
-        (("-oorxaq_retries=1.5",), "orxaq_retries in the configuration: the number of retries must be"),
+        (("-oorxaq_retries=1.5",), "1.5"),
+        (("-oorxaq_retries=-1",), "orxaq_retries in the configuration: the number of retries must be"),
+        (("-oorxaq_retry_delay=soon",), "soon"),
     ],
 )
 def test_a_bad_setting_is_a_usage_error(project: Project, arguments: tuple[str, ...], said: str) -> None:
@@ -907,6 +928,20 @@ def test_the_configuration_counts_where_the_command_line_is_silent(project: Proj
     project.write({"pytest.ini": "[pytest]\naddopts = -p orxaq\norxaq_retries = 1\norxaq_retry_delay = 0\n"})
     assert project.run(test=FLAKY) == {"test_it": "flaky"}
     assert project.run("--orxaq-retries=0", test=FLAKY.replace("test_it", "test_b")) == {"test_b": "failure"}
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="pytest reads this form of its configuration from 9.0 on")
+def test_numbers_of_a_toml_file(project: Project) -> None:
+    """The settings are numbers in pyproject.toml."""
+    (project.top / "pytest.ini").unlink()
+    toml = '[tool.pytest]\naddopts = ["-p", "orxaq"]\norxaq_retries = 1\norxaq_retry_delay = 0.0\n'
+    project.write({"pyproject.toml": toml})
+    assert project.run(test="def test_it(attempt):\n    if attempt == 1: raise TimeoutError\n") == {"test_it": "flaky"}
+    project.write({"pyproject.toml": toml.replace("= 1", '= "one"')})
+    project.run()
+    assert project.code == pytest.ExitCode.USAGE_ERROR
+    assert "orxaq_retries" in project.out
+    assert "Traceback" not in project.out
 
 
 @pytest.mark.parametrize(
