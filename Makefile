@@ -8,7 +8,7 @@ READY := $(VENV)/ready
 PYTEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help gate lint test test-wheel coverage mutation real bench soak-locks clean
+.PHONY: help gate lint test test-wheel coverage mutation real bench bench-rerun rerun-matrix soak-locks clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -39,9 +39,16 @@ mutation: $(VENV)/mutation  ## what the tests of core/ notice when it is changed
 real: $(READY)  ## take well-known projects through the gate, and write docs/real-projects.md
 	$(BIN)/python benchmarks/real.py
 
-bench: $(READY)  ## measure the gate beside its peers and the search for locks, and write benchmarks/results.md
+bench: $(READY)  ## measure the gate, the search for locks and retries beside their peers, and write benchmarks/results.md
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/locks.py
+	$(BIN)/python benchmarks/retry.py
+
+bench-rerun: $(READY)  ## measure what retries of tests cost tests that pass, and write benchmarks/rerun.md
+	$(BIN)/python benchmarks/rerun.py
+
+rerun-matrix: $(READY)  ## the tests of retries with each pytest from 8.4 on, and beside other plugins
+	$(BIN)/python benchmarks/rerun_matrix.py
 
 soak-locks: $(READY)  ## kill gits at random for SECONDS (600) while locks are recovered, and count what must not happen
 	$(BIN)/python benchmarks/soak_locks.py $(or $(SECONDS),600)

@@ -251,6 +251,7 @@ class JUnitFile:
     why: str = ""  # a sentence, unless the state is OK
     counts: Counts = field(default_factory=Counts)
     results: tuple[TestResult, ...] = ()  # every test that did not pass
+    again: tuple[TestResult, ...] = ()  # failed attempts of tests that passed when they were tried again
     passed: frozenset[str] = frozenset()  # ids
 
 

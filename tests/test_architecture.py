@@ -19,11 +19,12 @@ FLOORS = (
     {"config", "mailbox"},
     {"system"},
     {"repository"},
+    {"resilience", "testing"},
     {"faults"},
     {"report", "history", "inquest", "passes", "versions", "audience", "clearing", "recovery"},
     {"attempts"},
     {"gate", "demonstration"},
-    {"cli", "plugin"},
+    {"cli", "plugin", "rerun", "flaky"},
     {"__main__"},
 )
 FAMILIES = {"core", "system"}  # siblings in these never import each other

@@ -72,6 +72,43 @@ def test_shown_tests_pass(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2, errors=1)
 
 
+MIRROR = """
+import pytest
+
+@pytest.fixture
+def mirror(tmp_path_factory):
+    count = tmp_path_factory.getbasetemp() / "count"
+    class Mirror:
+        def ping(self):
+            return self.fetch("x")
+        def fetch(self, name):
+            with count.open("ab") as file:
+                file.write(b".")
+                if file.tell() % 2: raise ConnectionResetError("gone")
+            return f"{name} of packages"
+    return Mirror()
+"""
+
+
+def test_shown_markers_work(pytester: pytest.Pytester) -> None:
+    """The tests in the page on flaky tests pass at their second attempt, and are told as shown there."""
+    page = (ROOT / "docs" / "flaky-tests.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    pytester.makeconftest(MIRROR)
+    pytester.makepyfile(test_mirror=block)
+    result = pytester.runpytest_subprocess("-p", "no:randomly")
+    result.assert_outcomes(passed=2)
+    (shown,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    section, flaky, attempt = shown.splitlines()[1:4]
+    assert section.strip("= ") == "tests tried again"
+    waited = re.escape(attempt).replace("0\\.4", r"[\d.]+")
+    result.stdout.re_match_lines([r"=+ tests tried again =+", re.escape(flaky), waited])
+    result.stdout.fnmatch_lines(["* 2 passed, 2 rerun in *"])
+    (command,) = re.findall(r"\$ pytest (.*)", page)
+    pytester.makepyfile(test_mirror=block.replace("@pytest.mark.transient\n", ""))
+    pytester.runpytest_subprocess("-p", "no:randomly", *command.split()).assert_outcomes(passed=2)
+
+
 @pytest.mark.parametrize("name", ["gate", "run", "runs", "locks", "demo"])
 def test_every_command_has_help_with_an_example(name: str) -> None:
     """--help explains, and shows an example."""

@@ -41,7 +41,7 @@ def weigh(
         strength=strength,
         counts=counts,
         failures=still_failing + _filed_failures(read, still_failing, recovered),
-        recovered=recovered,
+        recovered=recovered + _filed_recoveries(read, own),
         # Also of a session that was interrupted and could still close: what ran then is what hung.
         running=tuple(test for session in own for test in session.running),
         contradictions=(*_session_doubts(own), *_junit_doubts(junit), *_closing_doubts(unexplained, strength)),
@@ -104,6 +104,21 @@ def _filed_failures(
         for result in file.results
         if result.outcome.bad and result.id not in known
     )
+
+
+def _filed_recoveries(files: tuple[JUnitFile, ...], sessions: tuple[Session, ...]) -> tuple[TestResult, ...]:
+    """Tests that passed when they were tried again, as only a JUnit file tells."""
+    again = [result for file in files if file.state is not JUnitState.STALE for result in file.again]
+    witnessed = {_as_filed(id) for session in sessions for id in session.passed} if again else set()
+    return tuple(result for result in again if result.id not in witnessed)
+
+
+def _as_filed(id: str) -> str:
+    """What a pytest node id becomes in a JUnit file."""
+    address, bracket, parameters = id.partition("[")
+    path, *names = address.split("::")
+    whole = [path.replace("/", ".").removesuffix(".py"), *names]
+    return f"{'.'.join(whole[:-1])}::{whole[-1]}{bracket}{parameters}"
 
 
 def _unexplained(closing: tuple[ClosingLine, ...], sessions: tuple[Session, ...]) -> tuple[ClosingLine, ...]:

@@ -78,6 +78,7 @@ def read(chunks: Iterable[bytes], *, path: str, limits: Limits | None = None) ->
         why=why,
         counts=_counts(walk),
         results=tuple(walk.results),
+        again=tuple(walk.again),
         passed=frozenset(walk.passed) - {result.id for result in walk.results if result.outcome.bad},
     )
 
@@ -172,6 +173,7 @@ class _Case:
     depth: int
     failures: list[Failure] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
+    again: list[Failure] = field(default_factory=list)  # of earlier attempts
     outcome: TestOutcome | None = None
 
 
@@ -210,6 +212,7 @@ class _Walk:
         self.limits = limits
         self.cases = 0
         self.results: list[TestResult] = []
+        self.again: list[TestResult] = []
         self.passed: list[str] = []
         self.inconsistent = ""
         self._depth = 0
@@ -246,6 +249,8 @@ class _Walk:
         elif tag in _ATTEMPTS:
             for _, suite in self._suites:
                 suite.attempts += 1
+            if self._tells(tag):
+                self._start_text(tag, attributes)
         elif self._tells(tag):
             self._start_text(tag, attributes)
 
@@ -278,7 +283,8 @@ class _Walk:
         if self._text is not None:
             return False
         if self._cases:
-            return self._depth == self._cases[-1].depth + 1 and (tag in _BAD or tag in _OUTPUTS or tag == "skipped")
+            known = tag in _BAD or tag in _OUTPUTS or tag in _ATTEMPTS or tag == "skipped"
+            return known and self._depth == self._cases[-1].depth + 1
         return tag in _BAD and self._depth == self._suites[-1][0] + 1
 
     def _start_suite(self, attributes: Mapping[str, str]) -> None:
@@ -305,6 +311,8 @@ class _Walk:
         self._kept += len(text)
         if tag in _OUTPUTS:
             self._cases[-1].sections.append(Section(title=_OUTPUTS[tag], text=text))
+        elif tag in _ATTEMPTS:
+            self._cases[-1].again.append(self._failure(attributes, text))
         elif self._cases:
             self._judge(self._cases[-1], tag, self._failure(attributes, text))
         else:  # a suite that could not even begin
@@ -346,6 +354,8 @@ class _Walk:
         name = _identity(attributes, self.limits.head)
         if outcome is TestOutcome.PASSED:
             self.passed.append(name)
+            if case.again:
+                self.again.append(TestResult(id=name, outcome=TestOutcome.FAILED, failures=tuple(case.again)))
             return
         failures = case.failures or [Failure(phase="", exception="", message=_said(attributes), traceback="")]
         failures[-1] = replace(failures[-1], sections=tuple(case.sections))

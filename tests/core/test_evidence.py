@@ -1,5 +1,7 @@
 """What an attempt left behind, weighed."""
 
+from dataclasses import replace
+
 from pytest_orxaq.core.evidence import weigh
 from pytest_orxaq.model import (
     ClosingLine,
@@ -183,3 +185,13 @@ def test_a_session_that_was_cut_off() -> None:
     weighed = weigh(sessions=(Session(name="s", running=("t",)), Session(name="q")))
     assert weighed.running == ("t",)
     assert weighed.cut_off == ("s", "q")
+
+
+def test_what_passed_on_retry_in_a_junit_file() -> None:
+    """Is recovered, unless the file is old, or a journal tells of the same test."""
+    again = (result("tests.test_a.TestIt::test_b[x::y/z.py]"), result("com.example.It::t"))
+    file = JUnitFile(path="j.xml", state=JUnitState.OK, again=again)
+    assert weigh(junit=(file,)).recovered == again
+    assert weigh(junit=(replace(file, state=JUnitState.STALE),)).recovered == ()
+    seen = replace(CLEAN, passed={"tests/test_a.py::TestIt::test_b[x::y/z.py]": 0.1})
+    assert weigh(sessions=(seen,), recovered=(result("a"),), junit=(file,)).recovered == (result("a"), again[1])

@@ -515,3 +515,18 @@ def test_real_reports_cut_off() -> None:
             for at in range(0, len(data), max(len(data) // 40, 1)):
                 file = read([data[:at]], path="")
                 assert file.state is not JUnitState.OK or file.counts.bad, (path, at)
+
+
+def test_failed_attempts_of_a_test_that_passed_are_kept() -> None:
+    """Surefire's elements of earlier attempts make no failure of a pass, and are told; those of a failure are not."""
+    earlier = "<flakyFailure type='E' message='m'><stackTrace>trace</stackTrace></flakyFailure><flakyError type='F'>text</flakyError>"
+    passed = f"<testcase classname='c' name='t'>{earlier}</testcase>"
+    failed = "<testcase name='bad'><failure/><rerunFailure message='m'/></testcase>"
+    file = read([suite(passed, failed).encode()], path="j.xml")
+    assert file.state is JUnitState.OK
+    assert file.passed == {"c::t"}
+    (again,) = file.again
+    assert (again.id, again.outcome) == ("c::t", TestOutcome.FAILED)
+    told = [(failure.exception, failure.message, failure.traceback) for failure in again.failures]
+    assert told == [("E", "m", "trace"), ("F", "", "text")]
+    assert [(result.id, len(result.failures)) for result in file.results] == [("bad", 1)]

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from pytest_orxaq.core.retry import next_delay
+from pytest_orxaq.core.retry import (
+    BACKOFFS,
+    Backoff,
+    bound,
+    fits,
+    next_delay,
+    pause,
+    with_hint,
+)
 from pytest_orxaq.model import Cause
 
 
@@ -87,3 +95,84 @@ def test_every_delay_is_bounded(
         assert len(attempts) < retries
         assert 0 <= found <= longest_delay
         assert found < remaining
+
+
+# ---------------------------------------------------------------- calls
+
+
+FRACTION = some.floats(0, 1)
+SECONDS = some.floats(0, 1e6)
+
+
+def test_bounds_double_up_to_the_cap() -> None:
+    """Each bound is twice the last, and none is above the cap, however many there were."""
+    assert [bound(number, base=0.5, cap=3.0) for number in (1, 2, 3, 4, 5000)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert bound(1, base=5.0, cap=3.0) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("backoff", "least", "most"), [("full", 0.0, 4.0), ("equal", 2.0, 4.0), ("decorrelated", 1.0, 6.0)]
+)
+def test_each_jitter_has_its_range(backoff: Backoff, least: float, most: float) -> None:
+    """Full jitter goes down to nothing, equal to the half, decorrelated from the base to three times the last pause."""
+    bounds = [pause(backoff, 3, previous=2.0, base=1.0, cap=10.0, jitter=jitter) for jitter in (0.0, 0.5, 1.0)]
+    assert bounds == [least, (least + most) / 2, most]
+
+
+def test_the_first_decorrelated_pause_is_the_base() -> None:
+    """Without a pause before, there is nothing to stretch; a cap below the base wins."""
+    assert pause("decorrelated", 1, previous=0.0, base=1.0, cap=10.0, jitter=1.0) == 1.0
+    assert pause("decorrelated", 1, previous=0.0, base=9.0, cap=2.0, jitter=0.5) == 2.0
+
+
+@pytest.mark.parametrize("backoff", BACKOFFS)
+@given(number=some.integers(1, 5000), previous=SECONDS, base=SECONDS, cap=SECONDS, jitter=FRACTION)
+def test_every_pause_is_bounded(
+    backoff: Backoff, number: int, previous: float, base: float, cap: float, jitter: float
+) -> None:
+    """Whatever the values, a pause is between nothing and the cap."""
+    assert 0 <= pause(backoff, number, previous=previous, base=base, cap=cap, jitter=jitter) <= cap
+
+
+@pytest.mark.parametrize("backoff", BACKOFFS)
+@given(cap=some.floats(0.1, 1e6), number=some.integers(40, 5000))
+def test_pauses_differ_at_the_cap(backoff: Backoff, cap: float, number: int) -> None:
+    """At the cap, jitter still spreads pauses over at least the upper half: those who failed together do not return together."""
+    ends = [pause(backoff, number, previous=cap, base=0.1, cap=cap, jitter=jitter) for jitter in (0.0, 1.0)]
+    assert ends[1] == pytest.approx(cap)
+    assert ends[0] <= max(cap / 2, 0.1)
+
+
+@given(paused=SECONDS, hint=SECONDS, jitter=FRACTION)
+def test_hints_lengthen_pauses(paused: float, hint: float, jitter: float) -> None:
+    """No pause is shorter than the hint, of which 60 seconds count, nor much longer than both."""
+    found = with_hint(paused, hint, jitter=jitter)
+    assert found >= max(paused, min(hint, 60.0))
+    assert found <= max(paused, 1.1 * min(hint, 60.0))
+
+
+def test_a_hint_is_spread() -> None:
+    """Those who got the same hint come back spread over a tenth of it; without a hint, the pause stays."""
+    assert [with_hint(1.0, 10.0, jitter=jitter) for jitter in (0.0, 1.0)] == [10.0, 11.0]
+    assert with_hint(1.0, None, jitter=1.0) == 1.0
+    assert with_hint(1.0, -5.0, jitter=1.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("paused", "hint", "remaining", "expected"),
+    [
+        (1.0, None, None, True),
+        (1.0, 5000.0, None, True),
+        (1.0, None, 1.01, True),
+        (1.0, None, 1.0, False),
+        (60.0, 61.0, 61.0, False),
+        (60.0, 60.5, 61.0, True),
+        (0.0, None, 0.0, False),
+        (0.0, None, 0.5, True),
+    ],
+)
+def test_pauses_end_before_the_deadline(
+    paused: float, hint: float | None, remaining: float | None, expected: bool
+) -> None:
+    """A pause or a hint that ends with the time or after it leaves no attempt; also one that is cut to 60 seconds."""
+    assert fits(paused, hint, remaining) is expected

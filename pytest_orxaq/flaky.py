@@ -1,0 +1,157 @@
+"""How tests that were tried again are told: on the terminal, in JUnit, and where a worker of pytest-xdist was killed.
+
+Lives where reports arrive: in the process that runs the tests, or in the controller of those that do.
+"""
+
+import contextlib
+import json
+import math
+import time
+
+from typing import Any, Final
+
+import pytest
+
+
+# Attributes of reports. Text only: what execnet cannot carry kills an xdist worker (xdist#1017).
+AGAIN: Final = "orxaq_again"  # of a failure after which the test is tried again: JSON
+HELD: Final = "orxaq_held"  # of a subtest's failure, while nobody knows what becomes of the test: the exception's type
+
+_KILLED: Final = -9  # SIGKILL, mostly the kernel's for want of memory; other signals are the code's doing
+_RETRIES_OF_A_CRASH: Final = 1
+
+
+class Flaky:
+    """Gathers the attempts of tests, and tells of them when their tests are over."""
+
+    def __init__(self, config: pytest.Config, *, crashes_until: float | None = None) -> None:
+        self._config = config
+        # Until when, on CLOCK_MONOTONIC, a test whose worker was killed may be tried again.
+        self._crashes_until = -math.inf if crashes_until is None else crashes_until
+        self._attempts: dict[str, list[Any]] = {}  # reports of failed attempts, by test
+        self._bad: set[str] = set()  # tests that failed at last
+        self._ended: set[str] = set()
+        self._crashed: dict[str, int] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
+        """An attempt is an R; a subtest that is kept back is nothing yet."""
+        if hasattr(report, AGAIN):
+            return "rerun", "R", ("RERUN", {"yellow": True})
+        return ("", "", "") if hasattr(report, HELD) else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Note an attempt; at a test's end, give its element in the JUnit file what went before."""
+        id = report.nodeid
+        if hasattr(report, AGAIN):
+            self._attempts.setdefault(id, []).append(report)
+        elif id in self._attempts and not hasattr(report, HELD):
+            if report.failed:
+                self._bad.add(id)
+            if report.when in {"teardown", "???"}:
+                self._ended.add(id)
+                with contextlib.suppress(AttributeError, KeyError, TypeError):  # a report must not fail a run
+                    _complete(self._config, report, self._attempts[id], flaky=id not in self._bad)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
+        """Let a test run once more if its worker was killed: that is the machine's doing."""
+        process = getattr(getattr(report.node.gateway, "_io", None), "popen", None)
+        tried = self._crashed.get(crashitem, 0)
+        late = time.monotonic() >= self._crashes_until
+        if late or tried >= _RETRIES_OF_A_CRASH or process is None or process.wait(10) != _KILLED:
+            return
+        try:
+            sched.mark_test_pending(crashitem)
+        except NotImplementedError:  # --dist loadscope and its kin
+            return
+        self._crashed[crashitem] = tried + 1
+        report.longrepr += " (SIGKILL)"
+        report.outcome = "rerun"
+        facts = {"attempt": len(self._attempts.get(crashitem, ())) + 1, "exception": "SIGKILL", "pause": 0.0}
+        setattr(report, AGAIN, json.dumps(facts))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Leave nothing in the JUnit file that could pass for a test which passed."""
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            writer = _writer(self._config)
+            for (id, _), element in list(writer.node_reporters.items()) if self._crashed else ():
+                if str(id) in self._crashed and not element.attrs:  # a killed worker's
+                    writer.node_reporters_ordered.remove(element)
+            for id, reports in self._attempts.items():
+                if id not in self._ended:
+                    _complete(self._config, reports[-1], reports[:-1], flaky=False)
+                    _condemn(writer, reports[-1])
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """List the tests that were tried again, with what failed before."""
+        if not self._attempts:
+            return
+        terminalreporter.section("tests tried again", yellow=True)
+        for id, reports in self._attempts.items():
+            word = "FAILED" if id in self._bad else "FLAKY" if id in self._ended else "UNFINISHED"
+            terminalreporter.line(f"{word} {id}", yellow=word == "FLAKY", red=word != "FLAKY")
+            for report in reports:
+                terminalreporter.line(f"  {_told(report)}")
+                if terminalreporter.verbosity > 0 and hasattr(report.longrepr, "toterminal"):
+                    report.longrepr.toterminal(terminalreporter._tw)  # noqa: SLF001 - as its own FAILURES do
+
+
+def _told(report: Any) -> str:
+    """An attempt in a line."""
+    facts = json.loads(getattr(report, AGAIN))
+    phase = "" if report.when in {"call", "???"} else f" in its {report.when}"
+    waited = f"; tried again after {facts['pause']:.1f} s" if facts["pause"] else ""
+    return f"attempt {facts['attempt']} failed{phase}: {_said(report)[:300]}{waited}"
+
+
+def _said(report: Any) -> str:
+    """The exception in a line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    # The text that pytest makes of a report begins, with xdist, with the worker's name.
+    lines = str(crash.message if crash is not None else report.longrepr).strip().splitlines() or [""]
+    return lines[0]
+
+
+# ------------------------------------------------------------------ JUnit
+
+
+def _writer(config: pytest.Config) -> Any:
+    from _pytest.junitxml import xml_key  # noqa: PLC0415 - not there with -p no:junitxml
+
+    return config.stash.get(xml_key, None)
+
+
+def _complete(config: pytest.Config, report: Any, attempts: list[Any], *, flaky: bool) -> None:
+    """Add the failures of earlier attempts to a test's element, in the form that Maven's surefire gave them."""
+    writer = _writer(config)
+    if writer is None:
+        return
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - the writer has loaded it
+
+    element = writer.node_reporter(report)
+    for attempt in attempts:
+        kind = "Error" if attempt.when == "setup" else "Failure"
+        child = ET.Element(f"{'flaky' if flaky else 'rerun'}{kind}", message=_clean(_said(attempt)[:500]))
+        child.set("type", _clean(json.loads(getattr(attempt, AGAIN))["exception"]))
+        ET.SubElement(child, "stackTrace").text = _clean(attempt.longreprtext)
+        for title, tag in (("stdout", "system-out"), ("stderr", "system-err")):
+            text = "".join(body for name, body in attempt.sections if name.startswith(f"Captured {title}"))
+            if text:
+                ET.SubElement(child, tag).text = _clean(text)
+        element.nodes.append(child)
+
+
+def _condemn(writer: Any, report: Any) -> None:
+    """Make an attempt that was to be followed by another one, and was not, a failure."""
+    element = writer.node_reporter(report)
+    element.record_testreport(report)
+    (element.append_error if report.when == "setup" else element.append_failure)(report)
+
+
+def _clean(text: str) -> str:
+    from .core.escaping import plain  # noqa: PLC0415 - only where something failed
+
+    return plain(text)

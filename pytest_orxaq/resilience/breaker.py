@@ -1,0 +1,477 @@
+"""A circuit breaker that all processes of a repository share: the driver around :mod:`pytest_orxaq.core.breaker`.
+
+While it is closed, a call costs no system call: its state is read from a mapped word. Everything else is a short
+transaction. What goes wrong with the store never reaches the caller: the breaker goes on in this process alone.
+"""
+
+import functools
+import inspect
+import os
+import time
+
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
+
+from ..core.breaker import (
+    EPOCH_SHIFT,
+    LONGEST,
+    STATE_BITS,
+    STREAK,
+    Answer,
+    Ask,
+    Command,
+    Event,
+    Report,
+    Return,
+    Row,
+    Rules,
+    State,
+    Verdict,
+    anchored,
+    remaining,
+    step,
+)
+from ..system.breakers import Change, Private, Shared, Store, StoreError, store_at
+from .bulletin import Listener, Transition, announce
+
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Failing: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
+
+_CLOSED: Final = int(State.CLOSED)
+_LONGEST_WHY = 500  # characters of a failure's words
+_LOOKED = Answer(verdict=Verdict.DONE)
+
+
+class BreakerOpenError(Exception):
+    """A call was not made, because its circuit breaker is open.
+
+    ``retry_after``: seconds after which asking makes sense, infinite if a person has to act first.
+    """
+
+    def __init__(self, name: str, retry_after: float, why: str) -> None:
+        super().__init__(name, retry_after, why)
+        self.name = name
+        self.retry_after = retry_after
+        self.why = why
+
+    def __str__(self) -> str:
+        again = (
+            f"the next trial is in {self.retry_after:.0f} s" if self.retry_after < LONGEST * 2 else "until it is reset"
+        )
+        return f"the circuit breaker {self.name!r} is open ({self.why}); {again}"
+
+
+class Snapshot(NamedTuple):
+    """A breaker as it is; times in seconds."""
+
+    name: str
+    state: State
+    why: str
+    failures: int  # in a row
+    trips: int  # times that it opened since it was last closed
+    retry_after: float  # until the next probe; infinite if it is forced open
+    shared: bool  # with other processes
+
+
+def transient(error: Exception) -> bool:
+    """Whether an exception says that the other side did not answer, rather than what it answered."""
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return True
+    if not isinstance(error, OSError):
+        return False
+    import socket  # noqa: PLC0415 - dear, and whoever has such an error has it loaded
+
+    return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+
+
+class Permit:
+    """Leave for one call; one of ``success``, ``failure`` and ``cancel`` must be called, and the first one counts."""
+
+    # Of the class while they are as usual: a permit is made for every call, and this halves its price.
+    token = ""  # of a probe
+    started = 0.0
+    _open = True
+
+    def __init__(self, breaker: "Breaker", epoch: int) -> None:
+        self._breaker = breaker
+        self.epoch = epoch
+
+    @property
+    def probe(self) -> bool:
+        """Whether this is the one call that decides whether the breaker closes."""
+        return bool(self.token)
+
+    def success(self, seconds: float = 0.0) -> None:
+        """The other side answered, be it with an error of ours; after so many seconds."""
+        if self._open:
+            self._open = False
+            self._breaker._answered(self, seconds)  # noqa: SLF001 - two halves of one thing
+
+    def failure(self, why: str) -> None:
+        """It did not, in words."""
+        if self._open:
+            self._open = False
+            self._breaker._failed(self, why)  # noqa: SLF001
+
+    def cancel(self) -> None:
+        """Nobody knows: if this was the probe, somebody else may be it at once."""
+        if self._open:
+            self._open = False
+            self._breaker._returned(self)  # noqa: SLF001
+
+    def settle(self, error: BaseException | None) -> None:
+        """The call ended, with this exception or none: what that means is the breaker's to say."""
+        if error is None:
+            self.success(self._breaker.seconds_since(self.started))
+        elif not isinstance(error, Exception):
+            self.cancel()
+        elif self._breaker.is_failure(error):
+            self.failure(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        else:
+            self.success(self._breaker.seconds_since(self.started))
+
+
+_permits: ContextVar[tuple[Permit, ...]] = ContextVar("orxaq_breaker_permits", default=())
+
+
+class Breaker:
+    """A circuit breaker, shared by its name.
+
+    As a decorator of a function or coroutine function, as ``with breaker:`` or ``async with breaker:``, or by
+    :meth:`acquire`. What is no ``Exception`` (Ctrl-C, cancellation) says nothing about the other side, and passes.
+
+    ``threshold`` failures in a row, no two of them further apart than ``window``, open it; so does a share of
+    ``failure_rate`` among at least ``minimum_calls`` within ``window``. It stays open for ``cooldown``, twice as long
+    each time that a probe fails, up to ``cooldown_max``; up to a tenth is added by chance. A probe keeps the others
+    out for ``probe_timeout`` at most: make it longer than a call can take. ``on``: types of exceptions, or a function
+    of one, that say which are failures; all others count as answers. ``slow_call``: an answer that took longer is a
+    failure too. All times in seconds.
+
+    ``store``: the path of a database, "memory" for this process and object alone, or nothing for the repository's.
+    ``listener`` is told of every transition; it cannot change the outcome. Raises ValueError for numbers without sense.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        threshold: int = 5,
+        window: float = 60.0,
+        cooldown: float = 30.0,
+        cooldown_max: float = 1800.0,
+        probe_timeout: float = 60.0,
+        *,
+        failure_rate: float | None = None,
+        minimum_calls: int = 20,
+        slow_call: float | None = None,
+        on: Failing = transient,
+        store: str | os.PathLike[str] | None = None,
+        listener: Listener | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = name
+        self.rules = Rules(
+            threshold=threshold,
+            window=window,
+            cooldown=cooldown,
+            cooldown_max=max(cooldown, cooldown_max),
+            probe_timeout=probe_timeout,
+            failure_rate=failure_rate,
+            minimum_calls=minimum_calls,
+            slow_call=slow_call,
+        )
+        _check(name, self.rules)
+        self._fails = _judge(on)
+        self._clock = clock
+        self._listener = listener
+        self._events = ""  # the folder of the journal
+        self._asked = store
+        self._store: Store | None = Private() if store == "memory" else None
+        self._alone: dict[str, Private] = {}
+        self._view: tuple[Any, int] = ((0,), 0)  # the hints, and which of them is ours; one attribute: threads
+        self._measures = failure_rate is not None or slow_call is not None
+        self._untold = 0  # answers that the row does not know of; approximately: threads may lose some
+        self._told_at = 0.0
+
+    # ------------------------------------------------------------ calls
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """The function with this breaker around it. Raises TypeError for a generator function."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function} is a generator function: use `with` the breaker inside of it instead")
+        if inspect.iscoroutinefunction(function):
+            return cast(Callable[P, T], self._around_coroutine(function))
+        return self._around_function(function)
+
+    def _around_function(self, function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            words, slot = self._view
+            word = words[slot]
+            if word & STATE_BITS != _CLOSED or self._measures:
+                with self:
+                    return function(*args, **kwargs)
+            try:
+                value = function(*args, **kwargs)
+            except BaseException as error:
+                Permit(self, word >> EPOCH_SHIFT).settle(error)
+                raise
+            words, slot = self._view
+            if words[slot] & STREAK:
+                Permit(self, word >> EPOCH_SHIFT).success()
+            return value
+
+        return guarded
+
+    def _around_coroutine(self, function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+        # The same once more: to share it would cost what it saves.
+        @functools.wraps(function)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            words, slot = self._view
+            word = words[slot]
+            if word & STATE_BITS != _CLOSED or self._measures:
+                with self:
+                    return await function(*args, **kwargs)
+            try:
+                value = await function(*args, **kwargs)
+            except BaseException as error:
+                Permit(self, word >> EPOCH_SHIFT).settle(error)
+                raise
+            words, slot = self._view
+            if words[slot] & STREAK:
+                Permit(self, word >> EPOCH_SHIFT).success()
+            return value
+
+        return guarded
+
+    def __enter__(self) -> Permit:
+        permit = self._prepared()
+        try:
+            if permit.token:
+                self._ask(permit)
+            _permits.set((*_permits.get(), permit))
+            return permit
+        except BaseException:
+            permit.cancel()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
+    ) -> None:
+        permits = _permits.get()
+        number = len(permits) - 1
+        while permits[number]._breaker is not self:  # noqa: SLF001 - generators may leave in another order than they came
+            number -= 1
+        _permits.set(permits[:number] + permits[number + 1 :])
+        permits[number].settle(error)
+
+    async def __aenter__(self) -> Permit:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: "TracebackType | None"
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def acquire(self) -> Permit:
+        """Leave for one call. Raises BreakerOpenError."""
+        permit = self._prepared()
+        try:
+            if permit.token:
+                self._ask(permit)
+        except BaseException:
+            permit.cancel()
+            raise
+        return permit
+
+    def is_failure(self, error: Exception) -> bool:
+        """Whether the other side did not answer, by this exception."""
+        # A judge that fails must not hide what it was to judge.
+        with suppress(Exception):
+            return self._fails(error)
+        return False
+
+    def seconds_since(self, started: float) -> float:
+        """How long a call took, where anybody wants to know."""
+        return time.perf_counter() - started if self._measures else 0.0
+
+    # ------------------------------------------------------------ by hand
+
+    def force_open(self, why: str = "by hand") -> None:
+        """Let nobody in until :meth:`reset`."""
+        self._change(Command(state=State.FORCED_OPEN, why=why))
+
+    def disable(self, why: str = "by hand") -> None:
+        """Let everybody in and count nothing, until :meth:`reset`."""
+        self._change(Command(state=State.DISABLED, why=why))
+
+    def reset(self) -> None:
+        """Begin anew, closed."""
+        self._change(Command(state=State.CLOSED))
+
+    def snapshot(self) -> Snapshot:
+        """How things are."""
+        row, now = self._apply(lambda row: (row, _LOOKED)).after, self._clock()
+        return Snapshot(
+            name=self.name,
+            state=row.state,
+            why=row.why,
+            failures=row.fails,
+            trips=row.trips,
+            retry_after=remaining(anchored(row, now), now),
+            shared=isinstance(self._store, Shared),
+        )
+
+    # ------------------------------------------------------------ permits
+
+    def _prepared(self) -> Permit:
+        """A permit by the hint, or one that has to be asked for.
+
+        The token of the latter is known before anybody is asked: whatever interrupts us, the lease can be given back.
+        """
+        words, slot = self._view
+        word = words[slot]
+        permit = Permit(self, word >> EPOCH_SHIFT)
+        if word & STATE_BITS != _CLOSED:
+            permit.token = os.urandom(8).hex()
+        if self._measures:
+            permit.started = time.perf_counter()
+        return permit
+
+    def _ask(self, permit: Permit) -> None:
+        change = self._change(Ask(token=permit.token))
+        if change.answer.verdict is Verdict.REFUSED:
+            permit.token = ""  # there is nothing to give back
+            raise BreakerOpenError(self.name, change.answer.retry_after, change.answer.why)
+        permit.epoch = change.after.epoch
+        if change.answer.verdict is Verdict.CALL:
+            permit.token = ""
+
+    def _answered(self, permit: Permit, seconds: float) -> None:
+        words, slot = self._view
+        if not (words[slot] & STREAK or permit.token or self._measures):
+            return
+        slow = self.rules.slow_call is not None and seconds > self.rules.slow_call
+        if slow or permit.token or words[slot] & STREAK or self._is_time_to_tell():
+            self._report(permit, "", seconds)
+
+    def _is_time_to_tell(self) -> bool:
+        """Whether the row should hear of answers, where it has to know the share of failures; else they add up here."""
+        if self.rules.failure_rate is None:
+            return False
+        now = self._clock()
+        if 0 <= now - self._told_at < self.rules.window / 10:
+            self._untold += 1
+            return False
+        self._told_at = now
+        return True
+
+    def _failed(self, permit: Permit, why: str) -> None:
+        self._report(permit, why.strip()[:_LONGEST_WHY] or "it failed", 0.0)
+
+    def _report(self, permit: Permit, failure: str, seconds: float) -> None:
+        untold, self._untold = self._untold, 0
+        try:
+            self._change(
+                Report(
+                    epoch=permit.epoch,
+                    token=permit.token,
+                    failure=failure,
+                    seconds=seconds,
+                    jitter=int.from_bytes(os.urandom(4)) / 2**32,
+                    untold=untold,
+                )
+            )
+        except BaseException:  # Ctrl-C, say: the lease must not be lost with it
+            self._returned(permit)
+            raise
+
+    def _returned(self, permit: Permit) -> None:
+        if permit.token:
+            self._change(Return(token=permit.token))
+
+    # ------------------------------------------------------------ the store
+
+    def _change(self, event: Event) -> Change:
+        # The time is taken when we are alone with the row: who waited for that would bring one from before.
+        change = self._apply(lambda row: step(row, event, self._clock(), self.rules), event)
+        before, after = change.before, change.after
+        if before.state is not after.state or (before.epoch != after.epoch and after.state is State.HALF_OPEN):
+            self._announce(
+                Transition(name=self.name, before=before.state, after=after.state, why=after.why, wait=after.wait)
+            )
+        return change
+
+    def _apply(self, decide: Callable[[Row], tuple[Row, Answer]], event: Event | None = None) -> Change:
+        store = self._store
+        try:
+            store = store or self._found()
+            change = store.change(self.name, decide)
+        except StoreError as error:
+            change = self._lonely(str(error), event).change(self.name, decide)
+        self._view = (change.words, change.slot)
+        return change
+
+    def _found(self) -> Store:
+        """The store, looked for when it is first needed."""
+        if self._asked is not None:
+            self._store = store_at(os.fspath(self._asked))
+            return self._store
+        from ..errors import MachineError  # noqa: PLC0415 - dear, and so is what follows
+        from ..system.state import discard  # noqa: PLC0415
+        from .premises import BREAKERS, state_at  # noqa: PLC0415
+
+        try:
+            state = state_at(os.environ)
+        except MachineError as error:
+            raise StoreError(error.what) from error
+        if not state.lasting:
+            discard(state)
+            raise StoreError("; ".join(state.notes))
+        self._events = str(state.events)
+        self._store = store_at(str(state.common / BREAKERS))
+        return self._store
+
+    def _lonely(self, why: str, event: Event | None) -> Private:
+        """A store in this process alone, from here on; told once."""
+        epoch = event.epoch if isinstance(event, Report) else 0
+        mine = Private(Row(epoch=epoch))
+        private = self._alone.setdefault(self.name, mine)
+        self._store = private
+        if private is mine:
+            words = f"{why}; the breaker {self.name!r} goes on in this process alone"
+            self._announce(Transition(name=self.name, before=State.CLOSED, after=State.CLOSED, why=words, alone=True))
+        return private
+
+    def _announce(self, transition: Transition) -> None:
+        announce(transition, self._listener, self._events)
+
+
+def _judge(on: Failing) -> Callable[[Exception], bool]:
+    if isinstance(on, (type, tuple)):
+        kinds = on
+        return lambda error: isinstance(error, kinds)
+    return on
+
+
+def _check(name: str, rules: Rules) -> None:
+    sense = {
+        "name": bool(name),
+        "threshold": rules.threshold >= 1,
+        "window": rules.window > 0,
+        "cooldown": 0 < rules.cooldown <= LONGEST,
+        "cooldown_max": rules.cooldown_max <= LONGEST,
+        "probe_timeout": 0 < rules.probe_timeout <= LONGEST,
+        "failure_rate": rules.failure_rate is None or 0 < rules.failure_rate <= 1,
+        "minimum_calls": rules.minimum_calls >= 1,
+        "slow_call": rules.slow_call is None or rules.slow_call > 0,
+    }
+    wrong = [name for name, makes_sense in sense.items() if not makes_sense]
+    if wrong:
+        raise ValueError(f"this makes no sense for a circuit breaker: {', '.join(wrong)}")

@@ -1,0 +1,368 @@
+"""One call on its way through its attempts: what is left of them, what was waited, and why there is no other.
+
+A call that succeeds at once never gets here (see :mod:`.retry`), so that nothing below costs it anything.
+"""
+
+import threading
+
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Token
+from enum import StrEnum
+from itertools import count
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from ..core import retry
+from .clock import clocks
+from .events import Event, Kind, Listener, listeners, tell
+from .judgement import complain, hint_in, links_of
+from .outcome import CallAttempt, annotate, described, history_of
+from .scope import DeadlineError, around, leave, running_task, scope
+
+
+if TYPE_CHECKING:
+    from ..model import Verdict
+    from .contract import Admission, Permit, Shared  # not worth their import
+    from .scope import Around, Purse, deadline
+
+
+class Policy(NamedTuple):
+    """How calls are retried."""
+
+    attempts: int
+    retryable: Callable[[Exception], bool]
+    rejects: Callable[[object], bool] | None
+    backoff: retry.Backoff
+    base: float
+    cap: float
+    per_attempt: float | None
+    hint: Callable[[object], object] | None
+    breaker: "Admission | None"
+    budget: "Shared | None"
+    stop: threading.Event | None
+    listeners: tuple[Listener, ...]
+
+    @property
+    def plain(self) -> bool:
+        """Whether nobody has to be asked or told about a call that succeeds at once."""
+        return not (self.rejects or self.per_attempt or self.breaker or self.budget or self.listeners)
+
+
+class End(StrEnum):
+    """Why there is no other attempt."""
+
+    PERMANENT = "it is not transient"
+    ATTEMPTS = "no attempt is left"
+    DEADLINE = "the next would begin after the deadline"
+    BUDGET = "the retry budget is spent"
+    BREAKER = "the circuit breaker is open"
+    STOPPED = "the stop event is set"
+    CANCELLED = "the task is being cancelled"
+
+
+REJECTED: Final = "the result was rejected"
+
+
+class _Counter:
+    """How many attempts of retried calls have failed for good in this process."""
+
+    given_up = 0
+    numbers = count(1)
+    lock = threading.Lock()  # of all purses: they are many-layered, and used seldom
+
+
+counter = _Counter()
+
+
+class Call:
+    """The state of one call. After each attempt one of :meth:`failed`, :meth:`returned` and :meth:`abandoned` is told."""
+
+    __slots__ = (
+        "_failures",
+        "_number",
+        "_outer",
+        "_paused",
+        "_permit",
+        "_rejected",
+        "_serial",
+        "_smooth",
+        "_started",
+        "_token",
+        "block",
+        "delay",
+        "end",
+        "last",
+        "left",
+        "name",
+        "policy",
+        "until",
+    )
+
+    def __init__(self, policy: Policy, name: str, serial: int) -> None:
+        self.policy = policy
+        self.name = name
+        self.left = policy.attempts - 1
+        self.delay = 0.0  # to wait before the next attempt
+        self.end: End | None = None
+        self.last: Exception | None = None  # what the last attempt raised, while there will be another one
+        self._rejected: object = None  # what it returned
+        self._failures: list[tuple[object, float | None, float]] = []  # exception or attempts, seconds, waited before
+        self._number = 1
+        self._outer: Purse | None = None
+        self._paused = 0.0
+        self._permit: Permit | None = None
+        self._serial = serial  # of the last failure before this call
+        self._smooth = True  # nothing was retried, here or inside
+        self._started: float | None = None
+        self._token: Token[Around | None] | None = None
+        self.until: float | None = None  # when the attempt's time is over
+        self.block: deadline | None = None
+
+    @property
+    def purse(self) -> Self:
+        """While an attempt is made, the call itself is what is around it: see Around."""
+        return self
+
+    # ------------------------------------------------------------ before an attempt
+
+    def begin(self) -> bool:
+        """Begin an attempt; False if there must be none, and then :meth:`finish` is to be called.
+
+        Raises what forbids the very first one: DeadlineError, or what the breaker raises.
+        """
+        policy, again = self.policy, bool(self._failures)
+        if again and policy.stop is not None and policy.stop.is_set():
+            return self._refused(End.STOPPED, None)
+        outside = around()
+        now = clocks.current.now()
+        if outside.until is not None and now >= outside.until:
+            return self._refused(End.DEADLINE, DeadlineError(f"{self.name}: the deadline was over before the call"))
+        if policy.breaker is not None:
+            try:
+                self._permit = policy.breaker.acquire()
+            except Exception as refusal:  # noqa: BLE001 - whatever a breaker raises is its word for no
+                return self._refused(End.BREAKER, refusal)
+        if policy.budget is not None and not again:
+            policy.budget.earn()
+        self._started = now
+        self._outer, self.block, self.until = outside.purse, outside.block, outside.until
+        if policy.per_attempt is not None and (self.until is None or now + policy.per_attempt < self.until):
+            self.until = now + policy.per_attempt
+        self._token = scope.set(self)
+        if listeners or policy.listeners:
+            self._tell(Kind.START)
+        return True
+
+    def _refused(self, end: End, refusal: Exception | None) -> bool:
+        self.end = end
+        if refusal is not None and not self._failures:
+            raise refusal
+        return False
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds that the attempt which has just begun may take; None for no end."""
+        return None if self.until is None else self.until - clocks.current.now()
+
+    # ------------------------------------------------------------ after an attempt
+
+    def failed(self, error: Exception) -> bool:
+        """Whether another attempt is to be made after this exception; if not, it is to be raised."""
+        if self.end is not None:  # it comes from begin(): there was no attempt
+            return False
+        self._leave()
+        try:
+            retryable = self.policy.retryable(error)
+        except Exception:  # noqa: BLE001 - it must not hide what it was to judge
+            retryable = False
+            complain("judging an exception failed: %r", self.policy.retryable)
+        if self._permit is not None:
+            self._settle(described(error) if retryable else "")
+        self._note(error)
+        self.end = self._schedule(error) if retryable else End.PERMANENT
+        if self.end is None:
+            self.last = error
+            return True
+        self._give_up(error)
+        return False
+
+    def returned(self, value: object) -> bool:
+        """Whether another attempt is to be made although this was returned; if not, it is to be returned."""
+        self._leave()
+        if self.policy.rejects is None or not self._rejects(value):
+            if self._permit is not None:
+                self._settle("")
+            if listeners or self.policy.listeners:
+                self._tell(Kind.SUCCESS)
+            return False
+        if self._permit is not None:
+            self._settle(REJECTED)
+        self._note(None)
+        self.end = self._schedule(value)
+        if self.end is None:
+            self._rejected = value
+            return True
+        self._give_up(None)
+        return False
+
+    def abandoned(self) -> None:
+        """The attempt was ended by what is no Exception: nobody knows anything."""
+        self.end = self.end or End.CANCELLED
+        self._leave()
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            with suppress(Exception):
+                permit.cancel()
+
+    def finish(self) -> object:
+        """Raise the last exception, or return the last result, after :meth:`begin` said no."""
+        last = self.last
+        self._give_up(last)
+        if last is None:
+            return self._rejected
+        try:
+            raise last
+        finally:
+            del last  # see forget()
+
+    def forget(self) -> None:
+        """Let go of all exceptions: their tracebacks hold the frames that hold this call, and that would be a circle."""
+        self._failures.clear()
+        self.last = self._rejected = None
+
+    def spend(self) -> bool:
+        """See Purse. In the first attempt, calls inside have all their own retries; if it fails, they are counted."""
+        counts = bool(self._failures)
+        if (counts and self.left < 1) or (self._outer is not None and not self._outer.spend()):
+            return False
+        self.left -= counts
+        self._smooth = False
+        return True
+
+    # ------------------------------------------------------------ how it went
+
+    @property
+    def attempts(self) -> tuple[CallAttempt, ...]:
+        """The attempts that failed, those of calls inside among them."""
+        found: list[CallAttempt] = []
+        for failure, seconds, waited in self._failures:
+            if isinstance(failure, tuple):
+                found += failure
+            else:
+                words = REJECTED if failure is None else described(failure)  # type: ignore[arg-type]
+                found.append(CallAttempt(serial=next(counter.numbers), error=words, seconds=seconds, waited=waited))
+        return tuple(found)
+
+    @property
+    def excused(self) -> bool:
+        """Whether it ended for a reason that a fallback may stand in for."""
+        return self.end is not None and self.end not in {End.PERMANENT, End.CANCELLED}
+
+    @property
+    def verdict(self) -> "Verdict":
+        """Of the call itself."""
+        from ..model import Verdict  # noqa: PLC0415 - dear, and only those who ask need it
+
+        match self.end:
+            case None:
+                return Verdict.PASSED if self._smooth else Verdict.FLAKY
+            case End.BREAKER if not self._failures:
+                return Verdict.SKIPPED
+            case End.DEADLINE:
+                return Verdict.TIMED_OUT
+            case _:
+                return Verdict.FAILED
+
+    # ------------------------------------------------------------ steps of the above
+
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            leave(token)
+
+    def _rejects(self, value: object) -> bool:
+        rejects = self.policy.rejects
+        try:
+            return rejects is not None and rejects(value)
+        except BaseException:
+            self.abandoned()
+            raise
+
+    def _settle(self, why: str) -> None:
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            # What a breaker's store does must never hide what the call did.
+            with suppress(Exception):
+                permit.failure(why) if why else permit.success(self._seconds() or 0.0)
+
+    def _seconds(self) -> float | None:
+        return None if self._started is None else clocks.current.now() - self._started
+
+    def _note(self, error: Exception | None) -> None:
+        if counter.given_up == self._serial:
+            self._failures.append((error, self._seconds(), self._paused))
+            return
+        inner = self._inner(error)
+        if not self._failures:
+            self.left -= max(len(inner) - 1, 0)
+        self._failures.append((inner or error, self._seconds(), self._paused))
+        self._serial = counter.given_up
+
+    def _inner(self, error: Exception | None) -> tuple[CallAttempt, ...]:
+        """The attempts that retried calls inside of this attempt made, as noted on its exception and what caused it."""
+        found: dict[int, CallAttempt] = {}
+        for link in links_of(error):
+            found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
+        return tuple(found[serial] for serial in sorted(found))
+
+    def _schedule(self, answer: object) -> End | None:
+        """Plan and pay for another attempt, or say why there is none. In one piece: each step of its own would cost."""
+        policy = self.policy
+        task = running_task()
+        if task is not None and task.cancelling():
+            # It swallowed its cancellation, or it cleans up after it: whoever cancelled waits for its end.
+            return End.CANCELLED
+        if self.left < 1:
+            return End.ATTEMPTS
+        if policy.stop is not None and policy.stop.is_set():
+            return End.STOPPED
+        jitter = clocks.current.jitter()
+        number, base, cap = len(self._failures), policy.base, policy.cap
+        delay = retry.pause(policy.backoff, number, previous=self._paused, base=base, cap=cap, jitter=jitter)
+        hint = hint_in(answer, policy.hint)
+        if hint is not None:
+            delay = retry.with_hint(delay, hint, jitter=jitter)
+        until = around().until
+        if until is not None and not retry.fits(delay, hint, until - clocks.current.now()):
+            return End.DEADLINE
+        if not self._pay():
+            return End.ATTEMPTS
+        if policy.budget is not None and not policy.budget.take():
+            return End.BUDGET
+        self.delay = self._paused = delay
+        self._number += 1
+        if listeners or policy.listeners:
+            self._tell(Kind.RETRY, delay=delay, error=answer)
+        return None
+
+    def _pay(self) -> bool:
+        if self._outer is None:
+            return self.spend()
+        with counter.lock:
+            return self.spend()
+
+    def _give_up(self, error: Exception | None) -> None:
+        counter.given_up = next(counter.numbers)
+        why = self.end or End.PERMANENT
+        if error is not None and (len(self._failures) > 1 or why is not End.PERMANENT):
+            annotate(error, self.attempts, why)
+            counter.given_up = next(counter.numbers)
+        if listeners or self.policy.listeners:
+            self._tell(Kind.GAVE_UP, error=error, why=why)
+
+    def _tell(self, kind: Kind, *, delay: float | None = None, error: object = None, why: str = "") -> None:
+        known = error if isinstance(error, BaseException) else None
+        tell(
+            Event(kind=kind, name=self.name, attempt=self._number, delay=delay, error=known, why=why),
+            self.policy.listeners,
+        )

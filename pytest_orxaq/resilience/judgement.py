@@ -1,0 +1,53 @@
+"""Judge what failed. The rules are imported with the first failure: a program in which nothing fails need not wait for them."""
+
+from collections.abc import Callable, Iterable
+
+from .clock import clocks
+
+
+def transient(error: BaseException) -> bool:
+    """Whether trying the same again can help: a type, an errno or a status of the exception or of its cause says so."""
+    from ..core import exceptions  # noqa: PLC0415 - see above
+
+    return exceptions.transient(error)
+
+
+def links_of(answer: object) -> Iterable[object]:
+    """An exception and what caused it; anything else alone."""
+    from ..core import exceptions  # noqa: PLC0415 - see above
+
+    return exceptions.chain(answer) if isinstance(answer, BaseException) else (answer,)
+
+
+def hint_in(answer: object, find: Callable[[object], object] | None) -> float | None:
+    """Seconds that an exception or a result asks to wait for, where ``find`` looks for the hint, or where it usually is."""
+    if find is None and _is_bare(answer):
+        return None
+    from ..core import hints  # noqa: PLC0415 - see above
+
+    if find is not None:
+        try:
+            return hints.seconds_of(find(answer), now=clocks.current.wall())
+        except Exception:  # noqa: BLE001 - it must not hide what it was to judge
+            complain("looking for a hint of when to try again failed: %r", find)
+            return None
+    found = (hints.carried_by(link) for link in links_of(answer))
+    return next((hints.seconds_of(hint, now=clocks.current.wall()) for hint in found if hint is not None), None)
+
+
+def _is_bare(answer: object) -> bool:
+    """Whether it is one of Python's own exceptions with nothing on it or behind it: the usual one, and to be seen at once."""
+    return (
+        isinstance(answer, BaseException)
+        and type(answer).__module__ == "builtins"
+        and answer.__cause__ is None
+        and answer.__context__ is None
+        and not answer.__dict__
+    )
+
+
+def complain(words: str, culprit: object) -> None:
+    """Log the exception that is being handled: a function of the user's failed, and must not hide what it was to judge."""
+    import logging  # noqa: PLC0415 - dear, and hardly ever needed
+
+    logging.getLogger("pytest_orxaq").exception(words, culprit)  # noqa: LOG004 - it is called by those who handle one

@@ -1,0 +1,380 @@
+"""Retry: try again what failed for a reason that passes, within attempts, deadline and budget.
+
+A call that succeeds at once costs a ``try`` and two looks at what is around it. Everything else is in :mod:`.call`.
+"""
+
+import threading
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from contextlib import suppress
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
+
+from ..core import retry
+from .call import Call, Policy, counter
+from .clock import clocks
+from .events import Listener, listeners
+from .judgement import transient
+from .outcome import Outcome
+from .scope import scope
+
+
+if TYPE_CHECKING:
+    from .block import Block
+    from .contract import Admission, Shared
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Retry:
+    """How often, when and for which exceptions something is tried again; used as a decorator, a block, or to run a call.
+
+    ``on``: exception types, or a function that judges one; :func:`transient` by default. What is no ``Exception``
+    (KeyboardInterrupt, CancelledError) always passes through at once. ``on_result`` judges what was returned.
+    ``backoff``: the jitter, ``full`` (0 to the doubled ``base``, at most ``cap``), ``equal`` (its upper half) or
+    ``decorrelated`` (``base`` to three times the last pause). ``per_attempt``: seconds; coroutines are cut, functions
+    find it in :meth:`deadline.remaining`. ``breaker``: asked before each attempt. ``budget``: one, or its name.
+    ``retry_after`` finds when the other side wants us back. ``stop``: once set, there is no other attempt.
+    ``on_event``: is told what happens.
+    """
+
+    __slots__ = ("_policy",)
+
+    def __init__(
+        self,
+        *,
+        attempts: int = 3,
+        on: type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool] = transient,
+        on_result: Callable[[Any], bool] | None = None,
+        backoff: retry.Backoff = "full",
+        base: float = 0.2,
+        cap: float = 20.0,
+        per_attempt: float | None = None,
+        breaker: "Admission | None" = None,
+        budget: "Shared | str | None" = None,
+        retry_after: Callable[[Any], object] | None = None,
+        stop: threading.Event | None = None,
+        on_event: Listener | None = None,
+    ) -> None:
+        if type(attempts) is not int or attempts < 1:
+            raise ValueError(f"attempts is a whole number from 1, not {attempts!r}")
+        if backoff not in retry.BACKOFFS:
+            raise ValueError(f"backoff is one of {', '.join(retry.BACKOFFS)}, not {backoff!r}")
+        for name, seconds in (("base", base), ("cap", cap)):
+            if not seconds >= 0:  # NaN too
+                raise ValueError(f"{name} is 0 or more seconds, not {seconds!r}")
+        if per_attempt is not None and not per_attempt > 0:
+            raise ValueError(f"per_attempt is more than 0 seconds, not {per_attempt!r}")
+        self._policy = Policy(
+            attempts=attempts,
+            retryable=_judge(on),
+            rejects=on_result,
+            backoff=backoff,
+            base=base,
+            cap=cap,
+            per_attempt=per_attempt,
+            hint=retry_after,
+            breaker=breaker,
+            budget=_budget(budget) if isinstance(budget, str) else budget,
+            stop=stop,
+            listeners=() if on_event is None else (on_event,),
+        )
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function, retried: one, a coroutine function, or a generator of either kind until its first item."""
+        import inspect  # noqa: PLC0415 - dear, and not everybody who imports us decorates something
+
+        wrapped: Callable[..., Any]
+        if inspect.isasyncgenfunction(function):
+            wrapped = _around_async_generator(self._policy, function)
+        elif inspect.isgeneratorfunction(function):
+            wrapped = _around_generator(self._policy, function)
+        elif _is_async(function):
+            wrapped = _around_coroutine(self._policy, cast("Callable[..., Awaitable[Any]]", function))
+        else:
+            wrapped = _around_function(self._policy, function)
+        return cast("Callable[P, R]", wrapped)
+
+    def block(self, name: str = "block") -> "Block":
+        """Attempts for ``for`` or ``async for``; the statements are to be in ``with attempt:``."""
+        from .block import Block  # noqa: PLC0415 - not everybody has blocks
+
+        return Block(Call(self._policy, name, counter.given_up))
+
+    @overload
+    def run(
+        self,
+        function: Callable[..., Awaitable[R]],
+        /,
+        *args: Any,
+        fallback: Callable[..., R | Awaitable[R]] | None = None,
+        **kwargs: Any,
+    ) -> Awaitable[Outcome[R]]: ...
+
+    @overload
+    def run(
+        self, function: Callable[..., R], /, *args: Any, fallback: Callable[..., R] | None = None, **kwargs: Any
+    ) -> Outcome[R]: ...
+
+    def run(
+        self, function: Callable[..., Any], /, *args: Any, fallback: Callable[..., Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Call it, and say how that went; for a coroutine function, something to be awaited.
+
+        ``fallback`` is called with the same arguments if the call failed for a transient reason to the end, if the
+        breaker is open or the deadline over. Raises what the call raised where there is no fallback, and what is not
+        transient in any case.
+        """
+        call = Call(self._policy, _name_of(function), counter.given_up)
+        if _is_async(function):
+            return _run_async(call, function, args, kwargs, fallback)
+        try:
+            value = _drive(call, function, args, kwargs)
+        except Exception:
+            if fallback is None or not call.excused:
+                call.forget()
+                raise
+        else:
+            if fallback is None or call.end is None:
+                return _outcome(call, value, degraded=False)
+        return _outcome(call, fallback(*args, **kwargs), degraded=True)
+
+
+# ---------------------------------------------------------------- from first to last attempt
+
+
+def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any) -> R:
+    while True:
+        if call.delay:
+            clocks.current.sleep(call.delay, call.policy.stop)
+        try:
+            if not call.begin():
+                return cast("R", call.finish())
+            value = function(*args, **kwargs)
+        except Exception as error:
+            if not call.failed(error):
+                raise
+        except BaseException:
+            call.abandoned()
+            raise
+        else:
+            if not call.returned(value):
+                return value
+
+
+async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
+    while True:
+        if call.delay:
+            await clocks.current.asleep(call.delay)
+        try:
+            if not call.begin():
+                return cast("R", call.finish())
+            limit = call.limit
+            if limit is None:
+                value = await function(*args, **kwargs)
+            else:
+                value = await _cut(limit, function, args, kwargs)
+        except Exception as error:
+            if not call.failed(error):
+                raise
+        except BaseException:
+            call.abandoned()
+            raise
+        else:
+            if not call.returned(value):
+                return value
+
+
+async def _cut(limit: float, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
+    import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
+
+    async with asyncio.timeout(limit):
+        return await function(*args, **kwargs)
+
+
+async def _run_async(
+    call: Call,
+    function: Callable[..., Awaitable[R]],
+    args: Any,
+    kwargs: Any,
+    fallback: Callable[..., R | Awaitable[R]] | None,
+) -> Outcome[R]:
+    try:
+        value = await _drive_async(call, function, args, kwargs)
+    except Exception:
+        if fallback is None or not call.excused:
+            call.forget()
+            raise
+    else:
+        if fallback is None or call.end is None:
+            return _outcome(call, value, degraded=False)
+    instead = fallback(*args, **kwargs)
+    return _outcome(call, await instead if isinstance(instead, Awaitable) else instead, degraded=True)
+
+
+def _outcome(call: Call, value: R, *, degraded: bool) -> Outcome[R]:
+    found = Outcome(value=value, degraded=degraded, attempts=call.attempts, verdict=call.verdict)
+    call.forget()
+    return found
+
+
+# ---------------------------------------------------------------- decorators
+
+
+def _around_function(policy: Policy, function: Callable[..., Any]) -> Callable[..., Any]:
+    plain, name, around = policy.plain, _name_of(function), scope.get
+
+    @wraps(function)
+    def retried(*args: Any, **kwargs: Any) -> Any:
+        serial = counter.given_up
+        if plain and around() is None and not listeners:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                call = Call(policy, name, serial)
+                if not call.failed(error):
+                    call.forget()
+                    raise
+        else:
+            call = Call(policy, name, serial)
+        try:
+            return _drive(call, function, args, kwargs)
+        finally:
+            call.forget()
+
+    return retried
+
+
+def _around_coroutine(policy: Policy, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    plain, name, around = policy.plain, _name_of(function), scope.get
+
+    @wraps(function)
+    async def retried(*args: Any, **kwargs: Any) -> Any:
+        serial = counter.given_up
+        if plain and around() is None and not listeners:
+            try:
+                return await function(*args, **kwargs)
+            except Exception as error:
+                call = Call(policy, name, serial)
+                if not call.failed(error):
+                    call.forget()
+                    raise
+        else:
+            call = Call(policy, name, serial)
+        try:
+            return await _drive_async(call, function, args, kwargs)
+        finally:
+            call.forget()
+
+    return retried
+
+
+def _around_generator(policy: Policy, function: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
+    name = _name_of(function)
+
+    def opened(*args: Any, **kwargs: Any) -> "_Opened":
+        return _Opened(cast("Generator[Any, Any, Any]", function(*args, **kwargs)))
+
+    @wraps(function)
+    def retried(*args: Any, **kwargs: Any) -> Any:
+        call = Call(policy, name, counter.given_up)
+        try:
+            items = _drive(call, opened, args, kwargs)
+        finally:
+            call.forget()
+        return (yield from items)
+
+    return retried
+
+
+class _Opened(Generator[Any, Any, Any]):
+    """A generator that has given its first item, or has ended without one; to be gone through from the start."""
+
+    def __init__(self, items: Generator[Any, Any, Any]) -> None:
+        self._items = items
+        self._waiting = True
+        try:
+            self._first, self._end = next(items), None
+        except StopIteration as end:
+            self._first, self._end = None, end
+
+    def send(self, value: Any) -> Any:
+        if not self._waiting:
+            return self._items.send(value)
+        self._waiting = False
+        if self._end is not None:
+            raise self._end
+        return self._first
+
+    def throw(self, *what: Any) -> Any:
+        return self._items.throw(*what)
+
+    def close(self) -> None:
+        self._items.close()
+
+
+def _around_async_generator(policy: Policy, function: Callable[..., Any]) -> Callable[..., Any]:
+    name = _name_of(function)
+
+    async def opened(*args: Any, **kwargs: Any) -> tuple[AsyncGenerator[Any, Any], Any]:
+        items = function(*args, **kwargs)
+        return items, await anext(items, _NOTHING)
+
+    @wraps(function)
+    async def retried(*args: Any, **kwargs: Any) -> Any:
+        call = Call(policy, name, counter.given_up)
+        try:
+            items, item = await _drive_async(call, opened, args, kwargs)
+        finally:
+            call.forget()
+        if item is _NOTHING:
+            return
+        with suppress(StopAsyncIteration):  # there is no `yield from` for these: what comes in is handed on by hand
+            while True:
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    await items.aclose()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - it is the inner one's to answer
+                    item = await items.athrow(thrown)
+                else:
+                    item = await items.asend(sent)
+
+    return retried
+
+
+_NOTHING: Final = object()
+
+
+# ---------------------------------------------------------------- what the arguments mean
+
+
+def _judge(on: object) -> Callable[[Exception], bool]:
+    types = on if isinstance(on, tuple) else (on,)
+    if types and all(isinstance(kind, type) for kind in types):
+        for kind in types:
+            if not issubclass(kind, Exception):
+                raise TypeError(f"{kind.__name__} is never retried: only Exception and what derives from it are")
+        return lambda error: isinstance(error, types)
+    if isinstance(on, tuple) or not callable(on):
+        raise TypeError(f"on is an exception type, a tuple of them, or a function of an exception, not {on!r}")
+    return on
+
+
+def _budget(name: str) -> "Shared":
+    from .budget import Budget  # noqa: PLC0415 - dear, and not everybody has one
+
+    return Budget(name)
+
+
+def _is_async(function: object) -> bool:
+    import inspect  # noqa: PLC0415 - see Retry.__call__
+
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - an object that is called asynchronously
+
+
+def _name_of(function: object) -> str:
+    return getattr(function, "__qualname__", None) or type(function).__qualname__

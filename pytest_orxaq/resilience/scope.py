@@ -1,0 +1,207 @@
+"""The deadline of everything that runs inside of it: here, in coroutines, and in child processes through ORXAQ_DEADLINE."""
+
+import os
+import sys
+import threading
+import time
+
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from .clock import clocks
+
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from typing import Protocol
+
+    class Purse(Protocol):
+        """A retried call around us: retries in here are paid from it."""
+
+        def spend(self) -> bool:
+            """Pay for a retry, here and in all calls further out; False if one of them has none left."""
+
+    class Around(Protocol):
+        """What is around a call."""
+
+        @property
+        def until(self) -> float | None:
+            """When the time is over, on the clock that nobody can set."""
+
+        @property
+        def purse(self) -> Purse | None:
+            """The retried call."""
+
+        @property
+        def block(self) -> "deadline | None":
+            """The block that made the deadline, if one did."""
+
+
+VARIABLE: Final = "ORXAQ_DEADLINE"
+
+
+class DeadlineError(TimeoutError):
+    """The deadline was over before there was a first attempt."""
+
+
+class Scope(NamedTuple):
+    """What is around a call; see Around."""
+
+    until: float | None = None  # on the clock that nobody can set
+    purse: "Purse | None" = None
+    block: "deadline | None" = None
+
+
+_NOTHING: Final = Scope()
+_UNREAD: Final = Scope()  # stands for what the parent handed down, until somebody asks
+
+# None where nothing is around us, so that a call can see that at once.
+scope: ContextVar["Around | None"] = ContextVar("orxaq_scope", default=_UNREAD if os.environ.get(VARIABLE) else None)
+_handed_down: list[Scope] = []
+
+
+def around() -> "Around":
+    """What is around the caller."""
+    found = scope.get()
+    if found is None:
+        return _NOTHING
+    if found is not _UNREAD:
+        return found
+    if not _handed_down:
+        _handed_down.append(Scope(until=_inherited(os.environ.get(VARIABLE, ""))))
+    return _handed_down[0]
+
+
+def leave(token: "Token[Around | None]") -> None:
+    """Undo a change of :data:`scope`."""
+    try:  # noqa: SIM105 - suppress() costs a retry as much as all of the rest here
+        scope.reset(token)
+    except ValueError:
+        # A coroutine that is thrown away is closed wherever the garbage collector runs: there is nothing to undo.
+        pass
+
+
+class deadline:  # noqa: N801 - reads as a word: with deadline(30)
+    """A block within which no attempt starts once ``seconds`` are over; a deadline further out is never extended.
+
+    Attempts of coroutines are cut at the deadline. What a function does cannot be cut: give :meth:`remaining` to
+    whatever it waits for.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        if not seconds >= 0:  # NaN too
+            raise ValueError(f"a deadline is 0 or more seconds from now, not {seconds}")
+        self.seconds = seconds
+        self.at = float("inf")  # on the clock that nobody can set, once entered
+        self.owner: tuple[int, object] = (0, None)
+        self._outer: deadline | None = None
+        self._token: Token[Around | None] | None = None
+
+    def __enter__(self) -> Self:
+        if self._token is not None:
+            raise RuntimeError("this deadline is already running; make another one")
+        outside = around()
+        self._outer, self.owner = outside.block, _whoami()
+        self.at = clocks.current.now() + self.seconds
+        if outside.until is not None:
+            self.at = min(self.at, outside.until)
+        self._token = scope.set(Scope(self.at, outside.purse, self))
+        _publish(self, self._outer)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        token, self._token = self._token, None
+        _withdraw(self, self._outer)
+        if token is not None:
+            leave(token)
+
+    @staticmethod
+    def remaining(most: float | None = None) -> float | None:
+        """Seconds until the nearest deadline or the end of the attempt, never below 0, nor above ``most``; None for no end.
+
+        For the timeout of whatever can wait: ``subprocess.run(..., timeout=deadline.remaining())``.
+        """
+        until = around().until
+        left = None if until is None else max(0.0, until - clocks.current.now())
+        return most if left is None or (most is not None and most < left) else left
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """The environment for a child process that is to keep the very deadline that is in force here."""
+        until = around().until
+        return dict(os.environ) | ({} if until is None else {VARIABLE: _spelled(until)})
+
+
+# ---------------------------------------------------------------- to children, and from the parent
+
+
+def _inherited(text: str) -> float | None:
+    found = None
+    with suppress(ImportError):  # no such readings on Windows: there nothing is inherited
+        from ..core import environment  # noqa: PLC0415 - dear, and few have a deadline
+        from ..system import resources  # noqa: PLC0415
+
+        found = environment.read_deadline(text, resources.boot_id())
+    return found
+
+
+def _spelled(until: float) -> str:
+    from ..core import environment  # noqa: PLC0415 - see _inherited
+    from ..system import resources  # noqa: PLC0415
+
+    # Not the moment itself: tests put another clock in the place of the machine's.
+    return environment.spell_deadline(time.monotonic() + until - clocks.current.now(), resources.boot_id())
+
+
+_lock = threading.Lock()
+_running: set[deadline] = set()
+_before: dict[str, str] = {}  # the variable as it was before the first of them
+
+
+def _publish(begun: deadline, outer: deadline | None) -> None:
+    with _lock:
+        if not _running and VARIABLE in os.environ:
+            _before[VARIABLE] = os.environ[VARIABLE]
+        # Another thread or task may still start children by the one further out.
+        if outer is not None and outer.owner == begun.owner:
+            _running.discard(outer)
+        _running.add(begun)
+        _show()
+
+
+def _withdraw(ended: deadline, outer: deadline | None) -> None:
+    with _lock:
+        _running.discard(ended)
+        if outer is not None and outer._token is not None:  # noqa: SLF001 - of the same kind
+            _running.add(outer)
+        _show()
+
+
+def _show() -> None:
+    """Let the environment say when the last of the running deadlines is over: a child must never end too early."""
+    if _running:
+        with suppress(ImportError):
+            os.environ[VARIABLE] = _spelled(max(each.at for each in _running))
+    elif VARIABLE in _before:
+        os.environ[VARIABLE] = _before.pop(VARIABLE)
+    else:
+        os.environ.pop(VARIABLE, None)
+
+
+def running_task() -> "asyncio.Task[object] | None":
+    """The asyncio task that runs here, if one does."""
+    events = sys.modules.get("asyncio.events")  # where nobody has imported it, nothing runs in it
+    if events is None or events._get_running_loop() is None:  # noqa: SLF001 - the public one raises, which costs more
+        return None
+    import asyncio  # noqa: PLC0415 - it is there
+
+    return asyncio.current_task()
+
+
+def _whoami() -> tuple[int, object]:
+    return threading.get_ident(), running_task()
