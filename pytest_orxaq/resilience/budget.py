@@ -100,14 +100,9 @@ class Budget:
 def _shared_folder() -> Path:
     """The folder that all processes of the repository share. Raises OSError where there is none that lasts."""
     from ..errors import MachineError  # noqa: PLC0415 - dear, and most calls never fail
-    from ..system.state import discard  # noqa: PLC0415
     from .premises import state_at  # noqa: PLC0415
 
     try:
-        state = state_at(os.environ)
+        return state_at(os.environ).common
     except MachineError as error:
         raise OSError(error.what) from error
-    discard(state)  # if it does not last, nobody else will find it
-    if not state.lasting:
-        raise OSError("; ".join(state.notes))
-    return state.common
