@@ -594,6 +594,41 @@ def test_a_stale_history_is_not_counted() -> None:
         Retry(attempts=2)(Script(error))()
 
 
+def test_a_stale_history_is_not_counted_amid_others() -> None:
+    """Nor does it cost anything where other calls give up in the same attempt, or a later attempt raises it as its cause."""
+    stale = lost()
+    with pytest.raises(ConnectionResetError):
+        Retry(attempts=5)(Script(stale))()
+    other = Retry(attempts=2)(Script(lost()))
+    calls: list[int] = []
+
+    def job() -> None:
+        calls.append(1)
+        with suppress(ConnectionResetError):
+            other()
+        raise stale
+
+    with pytest.raises(ConnectionResetError):
+        Retry(attempts=3)(job)()
+    assert len(calls) == 2  # the second attempt has one retry left, which the other call takes
+
+    inner = Retry(attempts=3)(Script(lost()))
+    first: list[Exception] = []
+
+    def chained() -> None:
+        if first:
+            raise ConnectionResetError from first[0]
+        try:
+            inner()
+        except ConnectionResetError as error:
+            first.append(error)
+            raise
+
+    with pytest.raises(ConnectionResetError) as caught:
+        Retry(attempts=5)(chained)()
+    assert len(caught.value.__orxaq_attempts__) == 5  # type: ignore[attr-defined]
+
+
 # ---------------------------------------------------------------- stop
 
 
