@@ -83,6 +83,11 @@ class Snapshot(NamedTuple):
     shared: bool  # with other processes
 
 
+def unanswered(error: Exception) -> bool:
+    """Whether an exception says that the other side did not answer, rather than what it answered."""
+    return isinstance(error, (ConnectionError, TimeoutError)) or transient(error)
+
+
 class Permit:
     """Leave for one call; one of ``success``, ``failure`` and ``cancel`` must be called, and the first one counts."""
 
@@ -162,7 +167,7 @@ class Breaker:
         failure_rate: float | None = None,
         minimum_calls: int = 20,
         slow_call: float | None = None,
-        on: Failing = transient,
+        on: Failing = unanswered,
         store: str | os.PathLike[str] | None = None,
         on_event: Listener | None = None,
     ) -> None:
