@@ -419,7 +419,7 @@ def test_failures_have_words(net: Net) -> None:
     for said, told in cases:
         breaker = net.breaker(threshold=1)
         said(breaker.acquire())
-        assert breaker.snapshot().why == f"1 failures in a row, the last: {told}"
+        assert breaker.snapshot().why == f"1 failure, the last: {told}"
         breaker.reset()
 
 
@@ -691,7 +691,7 @@ def test_changes_are_in_the_journal(project: Callable[..., Any], monkeypatch: py
     (file,) = (top / ".git" / "orxaq" / "events").iterdir()
     _, opened, closed = map(json.loads, file.read_text().splitlines())
     assert (opened["eventName"], opened["severityText"], opened["traceId"]) == ("orxaq.breaker.open", "WARN", "a" * 32)
-    assert opened["body"] == "1 failures in a row, the last: ConnectionRefusedError: refused"
+    assert opened["body"] == "1 failure, the last: ConnectionRefusedError: refused"
     attributes = {"orxaq.breaker.name": "net", "orxaq.breaker.before": "closed", "orxaq.breaker.after": "open"}
     assert attributes.items() <= opened["attributes"].items()
     assert 30.0 <= opened["attributes"]["orxaq.breaker.wait"] <= 33.0
