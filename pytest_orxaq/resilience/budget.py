@@ -56,7 +56,7 @@ class Budget:
             if not self._alone:
                 try:
                     return self._take_shared(calls)
-                except (sqlite3.Error, OSError) as error:
+                except (sqlite3.Error, OSError, ImportError) as error:  # the last on Windows, where our state is not
                     self._alone = True
                     tell(Event(kind=Kind.STORE_LOST, name=self.name, why=f"{self._file or FILE}: {error}"))
             return self._take_own(calls)

@@ -1,6 +1,7 @@
 """Retries of functions, generators and runs: what is tried again, how often, and what comes out."""
 
 import gc
+import sys
 import threading
 import time
 import traceback
@@ -336,6 +337,46 @@ def test_nothing_is_kept_alive(how: str, steps: str) -> None:
         assert [each() for each in seen] == [None] * len(steps.split())
     finally:
         gc.enable()
+
+
+def calls_of(work: Callable[[], object]) -> list[str]:
+    """The Python functions that are called on the way."""
+    names: list[str] = []
+    sys.setprofile(lambda frame, event, _: names.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return names[1:]
+
+
+def test_a_success_calls_nothing_else() -> None:
+    """On the way to a function that succeeds there is one frame, and no generator or object is made (P10)."""
+
+    def function() -> int:
+        return 1
+
+    def work() -> None:
+        again()
+
+    again = Retry()(function)
+    assert calls_of(work) == ["retried", "function"]
+    with deadline(5):
+        assert calls_of(work) == ["retried", "in_time", "now", "function"]
+
+
+def test_a_success_of_a_coroutine_awaits_nothing_else() -> None:
+    """The same for coroutines."""
+
+    async def function() -> int:
+        return 1
+
+    def work() -> None:
+        with suppress(StopIteration):
+            again().send(None)
+
+    again: Callable[[], Any] = Retry()(function)
+    assert [name for name in calls_of(work) if "__" not in name] == ["retried", "function"]
 
 
 # ---------------------------------------------------------------- P6: pauses

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+import stamina
+import tenacity
 
 import pytest_orxaq
 
@@ -98,48 +100,68 @@ def lose() -> None:
 # ---------------------------------------------------------------- adapters
 
 
-def state(error: BaseException | None) -> SimpleNamespace:
-    """What tenacity hands to its callbacks."""
-
-    def result() -> object:
-        if error is not None:
-            raise error
-        return None
-
-    outcome = SimpleNamespace(exception=lambda: error, result=result)
-    return SimpleNamespace(outcome=outcome, fn=lose, attempt_number=2, upcoming_sleep=1.5)
+@pytest.fixture
+def heard() -> Iterator[list[Event]]:
+    """What listeners are told."""
+    events: list[Event] = []
+    end = subscribe(events.append)
+    yield events
+    end()
 
 
-@pytest.mark.parametrize(
-    ("error", "retried"),
-    [(ConnectionResetError(), True), (ValueError(), False), (KeyboardInterrupt(), False), (SystemExit(), False)],
-)
-def test_adapters_judge(error: BaseException, retried: bool) -> None:
-    """What is transient is retried by others too, and Ctrl-C is not."""
-    assert adapters.tenacity_retry(state(error)) is retried
-    assert adapters.stamina_on(error) is retried
+def failing(calls: list[int], error: BaseException) -> Callable[[], None]:
+    """A function that counts its calls, and fails."""
+
+    def fail() -> None:
+        calls.append(1)
+        raise error
+
+    return fail
 
 
-def test_a_result_is_no_reason() -> None:
-    """tenacity asks about results too."""
-    assert adapters.tenacity_retry(state(None)) is False
+CASES = [(ConnectionResetError(), 3), (ValueError(), 1), (KeyboardInterrupt(), 1), (SystemExit(), 1)]
 
 
-def test_adapters_tell() -> None:
-    """Retries of others are heard by our listeners."""
-    heard: list[Event] = []
-    end = subscribe(heard.append)
-    error = ConnectionResetError()
+@pytest.mark.parametrize(("error", "attempts"), CASES, ids=lambda value: type(value).__name__)
+def test_tenacity_learns_what_is_transient(error: BaseException, attempts: int, heard: list[Event]) -> None:
+    """With our predicate, it retries what passes, and lets Ctrl-C through; its retries are heard by our listeners."""
+    calls: list[int] = []
+    again = tenacity.retry(
+        retry=adapters.tenacity_retry,
+        before_sleep=adapters.tenacity_before_sleep,
+        retry_error_callback=adapters.tenacity_retry_error_callback,
+        stop=tenacity.stop_after_attempt(3),
+        wait=tenacity.wait_fixed(1.5),
+        sleep=lambda _: None,
+    )
+    with pytest.raises(type(error)) as caught:
+        again(failing(calls, error))()
+    assert caught.value is error
+    assert len(calls) == attempts
+    told = [(event.kind, event.attempt, event.delay) for event in heard]
+    assert told == ([(Kind.RETRY, 1, 1.5), (Kind.RETRY, 2, 1.5), (Kind.GAVE_UP, 3, None)] if attempts > 1 else [])
+    assert all(event.error is error and "fail" in event.name for event in heard)
+
+
+def test_tenacity_asks_about_results_too() -> None:
+    """A result is no reason for another attempt."""
+    assert tenacity.retry(retry=adapters.tenacity_retry)(lambda: None)() is None
+
+
+@pytest.mark.parametrize(("error", "attempts"), CASES, ids=lambda value: type(value).__name__)
+def test_stamina_learns_what_is_transient(error: BaseException, attempts: int, heard: list[Event]) -> None:
+    """The same, where it would ask a function about Ctrl-C too."""
+    calls: list[int] = []
+    before = stamina.instrumentation.get_on_retry_hooks()
+    stamina.instrumentation.set_on_retry_hooks([adapters.stamina_hook])
     try:
-        adapters.tenacity_before_sleep(state(error))
-        with pytest.raises(ConnectionResetError):
-            adapters.tenacity_retry_error_callback(state(error))
-        adapters.stamina_hook(SimpleNamespace(name="f", retry_num=1, wait_for=0.5, caused_by=error))
+        with pytest.raises(type(error)) as caught:
+            stamina.retry(on=adapters.stamina_on, attempts=3, wait_initial=0.0, wait_max=0.0, wait_jitter=0.0)(
+                failing(calls, error)
+            )()
     finally:
-        end()
-    assert [(event.kind, event.name, event.attempt, event.delay) for event in heard] == [
-        (Kind.RETRY, "lose", 2, 1.5),
-        (Kind.GAVE_UP, "lose", 2, None),
-        (Kind.RETRY, "f", 1, 0.5),
-    ]
-    assert all(event.error is error for event in heard)
+        stamina.instrumentation.set_on_retry_hooks(before)
+    assert caught.value is error
+    assert len(calls) == attempts
+    assert [(event.kind, event.attempt) for event in heard] == [(Kind.RETRY, number) for number in range(1, attempts)]
+    assert all(event.error is error and "fail" in event.name for event in heard)
