@@ -244,6 +244,43 @@ def test_a_closed_breaker_asks_nobody(net: Net, clean: bool) -> None:
         taken.release()
 
 
+@pytest.mark.parametrize("forced", [True, False])
+def test_a_refusal_is_repeated_for_a_second(net: Net, forced: bool) -> None:
+    """Many who ask an open breaker do not wait for each other in the store; a second later, or when it changes, it is asked."""
+    breaker, other = net.opened(), net.breaker()
+    if forced:
+        breaker.force_open("maintenance")
+    end = math.inf if forced else 10.0
+
+    def refused() -> float:
+        with pytest.raises(BreakerOpenError, match="maintenance" if forced else "2 failures in a row") as error:
+            by_permit(breaker, lambda: 1)
+        return error.value.retry_after
+
+    store = breakers.store_at(net.path)
+    assert refused() == end
+    with store._lock:  # whoever asked would be told that this thread has it
+        net.clock.advance(0.5)
+        assert refused() == end - 0.5
+    net.clock.advance(0.5)
+    assert refused() == end - 1.0
+    net.clock.advance(-100.0)
+    assert refused() == end
+    other.reset()
+    pass_through(breaker)
+
+
+def test_a_refusal_by_a_probe_is_not_repeated(net: Net) -> None:
+    """Its lease may be returned at any time."""
+    breaker, other = net.opened(), net.breaker()
+    net.clock.advance(10.0)
+    probe = other.acquire()
+    with pytest.raises(BreakerOpenError):
+        breaker.acquire()
+    probe.cancel()
+    assert breaker.acquire().probe
+
+
 def test_decorated_functions_keep_their_faces(net: Net) -> None:
     """Names and documentation are the function's; arguments are passed on."""
 
