@@ -39,10 +39,11 @@ mutation: $(VENV)/mutation  ## what the tests of core/ notice when it is changed
 real: $(READY)  ## take well-known projects through the gate, and write docs/real-projects.md
 	$(BIN)/python benchmarks/real.py
 
-bench: $(READY)  ## measure the gate, the search for locks and retries beside their peers, and write benchmarks/results.md
+bench: $(READY)  ## measure the gate, the search for locks, retries and breakers beside their peers, and write benchmarks/results.md
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/locks.py
 	$(BIN)/python benchmarks/retry.py
+	$(BIN)/python benchmarks/breaker.py
 
 soak-locks: $(READY)  ## kill gits at random for SECONDS (600) while locks are recovered, and count what must not happen
 	$(BIN)/python benchmarks/soak_locks.py $(or $(SECONDS),600)
