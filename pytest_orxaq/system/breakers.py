@@ -322,18 +322,19 @@ def _find(connection: "sqlite3.Connection", name: str) -> tuple[int, Row]:
 
 
 def _values(row: Row) -> tuple[Any, ...]:
-    import json  # noqa: PLC0415 - see _connect
+    counts = ""
+    if row.counts:
+        import json  # noqa: PLC0415 - most breakers ask for no rates
 
+        counts = json.dumps(row.counts)
     return (
         *(int(row.state), row.epoch, row.since, row.wait, row.trips, row.fails, row.failed_at),
-        *(row.token, row.why, json.dumps(row.counts)),
+        *(row.token, row.why, counts),
     )
 
 
 def _row(values: tuple[Any, ...] | list[Any]) -> Row:
     """What was written, or a new row if it makes no sense: anybody can write there."""
-    import json  # noqa: PLC0415 - see _connect
-
     state, epoch, since, wait, trips, fails, failed_at, token, why, counts = values
     try:
         if not all(isfinite(each) and each >= 0 for each in (epoch, since, wait, trips, fails, failed_at)):
@@ -348,10 +349,16 @@ def _row(values: tuple[Any, ...] | list[Any]) -> Row:
             failed_at=float(failed_at),
             token=str(token),
             why=str(why),
-            counts=tuple((int(piece), int(good), int(bad)) for piece, good, bad in json.loads(counts)),
+            counts=_counts(counts) if counts else (),
         )
     except (TypeError, ValueError, OverflowError, RecursionError):
         return Row()
+
+
+def _counts(text: str) -> tuple[tuple[int, int, int], ...]:
+    import json  # noqa: PLC0415 - see _values
+
+    return tuple((int(piece), int(good), int(bad)) for piece, good, bad in json.loads(text))
 
 
 def _who() -> str:
