@@ -72,7 +72,7 @@ def test_shown_tests_pass(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2, errors=1)
 
 
-@pytest.mark.parametrize("name", ["gate", "run", "runs", "locks", "demo"])
+@pytest.mark.parametrize("name", ["gate", "run", "runs", "locks", "breaker", "demo"])
 def test_every_command_has_help_with_an_example(name: str) -> None:
     """--help explains, and shows an example."""
     result = CliRunner().invoke(commands, [name, "--help"])

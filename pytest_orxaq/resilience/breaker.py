@@ -31,6 +31,7 @@ from ..core.breaker import (
     State,
     Verdict,
     anchored,
+    hint,
     remaining,
     step,
 )
@@ -51,6 +52,7 @@ Failing: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[E
 
 _CLOSED: Final = int(State.CLOSED)
 _LONGEST_WHY = 500  # characters of a failure's words
+_TRUSTED = 1.0  # seconds for which a refusal is repeated without a look: whoever reset it may have died before the hint
 _LOOKED = Answer(verdict=Verdict.DONE)
 
 
@@ -71,6 +73,16 @@ class BreakerOpenError(Exception):
         return f"the circuit breaker {self.name!r} is open ({self.why}); {again}"
 
 
+class _Refusal(NamedTuple):
+    """Why and for how long a call was refused."""
+
+    word: int  # the hint as it was
+    at: float
+    until: float  # it may be repeated
+    end: float  # of the cooldown
+    why: str
+
+
 class Snapshot(NamedTuple):
     """A breaker as it is; times in seconds."""
 
@@ -81,6 +93,11 @@ class Snapshot(NamedTuple):
     trips: int  # times that it opened since it was last closed
     retry_after: float  # until the next probe; infinite if it is forced open
     shared: bool  # with other processes
+
+
+def unanswered(error: Exception) -> bool:
+    """Whether an exception says that the other side did not answer, rather than what it answered."""
+    return isinstance(error, (ConnectionError, TimeoutError)) or transient(error)
 
 
 class Permit:
@@ -162,7 +179,7 @@ class Breaker:
         failure_rate: float | None = None,
         minimum_calls: int = 20,
         slow_call: float | None = None,
-        on: Failing = transient,
+        on: Failing = unanswered,
         store: str | os.PathLike[str] | None = None,
         on_event: Listener | None = None,
     ) -> None:
@@ -186,6 +203,7 @@ class Breaker:
         self._alone: dict[str, Private] = {}
         self._view: tuple[Any, int] = ((0,), 0)  # the hints, and which of them is ours; one attribute: threads
         self._measures = failure_rate is not None or slow_call is not None
+        self._refusal: _Refusal | None = None  # the last one
         self._untold = 0  # answers that the row does not know of; approximately: threads may lose some
         self._told_at = 0.0  # wall clock
 
@@ -335,9 +353,17 @@ class Breaker:
         return permit
 
     def _ask(self, permit: Permit) -> None:
+        words, slot = self._view
+        word, now = words[slot], clocks.current.wall()
+        known = self._refusal
+        # While it is open many may ask at the same time: nothing has changed since the last one was told.
+        if known is not None and word == known.word and known.at <= now < known.until:
+            permit.token = ""
+            raise BreakerOpenError(self.name, known.end - now, known.why)
         change = self._change(Ask(token=permit.token))
         if change.answer.verdict is Verdict.REFUSED:
             permit.token = ""  # there is nothing to give back
+            self._refusal = _refusal(change, now)
             raise BreakerOpenError(self.name, change.answer.retry_after, change.answer.why)
         permit.epoch = change.after.epoch
         if change.answer.verdict is Verdict.CALL:
@@ -442,6 +468,14 @@ class Breaker:
             words = f"{why}; the breaker {self.name!r} goes on in this process alone"
             announce_loss(self.name, words, own=self._listeners, events=self._events)
         return private
+
+
+def _refusal(change: Change, now: float) -> _Refusal | None:
+    """What others can be told without asking; nothing while a probe is out, whose lease can be returned."""
+    if change.after.state is State.HALF_OPEN:
+        return None
+    end = now + change.answer.retry_after
+    return _Refusal(hint(change.after), now, min(end, now + _TRUSTED), end, change.answer.why)
 
 
 def _redacted(why: str) -> str:
