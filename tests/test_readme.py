@@ -109,7 +109,7 @@ def test_shown_markers_work(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-p", "no:randomly", *command.split()).assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize("name", ["gate", "run", "runs", "locks", "demo"])
+@pytest.mark.parametrize("name", ["gate", "run", "runs", "locks", "breaker", "demo"])
 def test_every_command_has_help_with_an_example(name: str) -> None:
     """--help explains, and shows an example."""
     result = CliRunner().invoke(commands, [name, "--help"])

@@ -332,9 +332,10 @@ class Call:
         hint = hint_in(answer, policy.hint)
         if hint is not None:
             delay = retry.with_hint(delay, hint, jitter=jitter)
-        until = around().until
-        if until is not None and not retry.fits(delay, hint, until - clocks.current.now()):
+        outside = around()
+        if outside.until is not None and not retry.fits(delay, hint, outside.until - clocks.current.now()):
             return End.DEADLINE
+        self._outer = outside.purse
         if not self._pay():
             return End.ATTEMPTS
         if policy.budget is not None and not policy.budget.take():
