@@ -43,7 +43,7 @@ class Rule:
     source: str = ""  # where the words come from: an upstream file or thread
     needles: tuple[str, ...] = ()  # cheap to look for; one of them is in every line that the regex matches
     regex: str = ""  # of the whole line, blanks around it and colours left out
-    above: str = ""  # words that must stand somewhere above the line
+    above: tuple[str, ...] = ()  # words, one of which must stand somewhere above the line
     unless: tuple[str, ...] = ()  # regexes of whole lines: where one stands, the rule does not apply
     exits: tuple[int, ...] = ()
     signals: tuple[str, ...] = ()  # names, such as SIGXCPU

@@ -60,7 +60,7 @@ def read(table: object) -> Rule:
         passive=_passive(table),
         regex=_text(table, "regex"),
         needles=_texts(table, "needle"),
-        above=_text(table, "above"),
+        above=_texts(table, "above"),
         unless=_texts(table, "unless"),
         matches=_texts(table, "matches"),
         misses=_texts(table, "misses"),

@@ -138,7 +138,8 @@ def _read(text: str, rules: Iterable[Rule]) -> list[Signature]:
 
 
 def _known_to(rule: Rule, text: str) -> dict[int, str]:
-    above = text.find(rule.above)
+    found = [at for words in rule.above if (at := text.find(words)) >= 0]
+    above = min(found) if found else -1 if rule.above else 0
     return {
         offset: line
         for needle in rule.needles

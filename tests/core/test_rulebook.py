@@ -45,7 +45,7 @@ def test_every_key() -> None:
         passive=True,
         regex="fetch: 503 .*",
         needles=("fetch: ",),
-        above="x",
+        above=("x",),
         unless=("no",),
         matches=("fetch: 503 busy",),
         misses=("a",),

@@ -75,11 +75,12 @@ def test_of_rules_that_know_a_line_the_first_counts() -> None:
 
 def test_above_and_unless() -> None:
     """What must stand above does not stand below or in the line; with what forbids a rule it knows nothing."""
-    below = rule("retry", above="first")
+    below = rule("retry", above=("first", "1st"))
     assert decisive("first\nretry", below) == "retry@2"
     assert decisive("retry\nfirst\nretry", below) == "retry@3"
     assert decisive("retry first\n", below) == ""
     assert decisive("retry\nfirst", below) == ""
+    assert decisive("x\n1st\nretry\nfirst", below) == "retry@3"
     but = rule("retry", unless=("denied.*",))
     assert decisive("retry\n  denied: x", but) == ""
     assert decisive("retry\nnot denied", but) == "retry@1"
@@ -243,7 +244,7 @@ def test_hostile_output_takes_linear_time(text: str) -> None:
     make_failures(text)
     missing_target(text)
     nothing_done(text, "test")
-    recognise(Facts(text=text), [RETRY, NEVER, rule("other", above="no such words", unless=("never",))])
+    recognise(Facts(text=text), [RETRY, NEVER, rule("other", above=("no such words",), unless=("never",))])
     assert time.process_time() - started < 20
 
 
