@@ -315,7 +315,7 @@ BAD_SIGNATURES = {
     "an example that it does not know": (
         MIRROR.replace('"mirror: busy, 3', '"mirror: busy: 3'),
         9,
-        "it does not know \"mirror",
+        'it does not know "mirror',
     ),
     "a counter-example that it knows": (MIRROR.replace("leave", "4 waiting"), 10, "misses: it knows"),
     "without a program": (QUOTA.replace('program = "make"', ""), 6, "an exit code means nothing without a program"),
