@@ -1,5 +1,7 @@
 """The shipped signatures: each is sound and true to its examples, and together they know the logs of others."""
 
+import re
+import runpy
 import tomllib
 
 from collections import Counter
@@ -8,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from pytest_orxaq import config
 from pytest_orxaq.catalogue.shipped import in_force, shipped
 from pytest_orxaq.core import rulebook
 from pytest_orxaq.core.signatures import Facts, applies, recognise
 from pytest_orxaq.model import Action, Rule
 
 
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "signatures.md").read_text(encoding="utf-8")
 DATA = Path(__file__).parent / "core" / "data" / "log_lines.toml"
 LOGS: list[dict[str, Any]] = tomllib.loads(DATA.read_text(encoding="utf-8"))["line"]
 
@@ -226,3 +231,24 @@ def test_the_lines_are_what_they_claim_to_be() -> None:
     assert all(line["source"] and line["kind"] in {"transient", "permanent"} for line in LOGS)
     assert sum(line.get("held_out", False) for line in LOGS) * 2 >= len(LOGS)
     assert all(line["held_out"] for line in LOGS if line.get("missed", False))
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_page_lists_what_is_shipped() -> None:
+    """docs/signatures.md lists every shipped rule as it is; `python tests/shipped_rules.py` writes the list anew."""
+    script = runpy.run_path(str(ROOT / "tests" / "shipped_rules.py"))
+    assert PAGE.partition(script["HEADING"])[2] == script["listed"]()
+
+
+def test_the_page_shows_signatures_that_are_taken(tmp_path: Path) -> None:
+    """The signatures that the page shows can be copied, in either file, and it names every key and action."""
+    (block,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "orxaq.toml").write_text(block, encoding="utf-8")
+    shown = config.load(tmp_path, {}).signatures
+    assert [rule.id for rule in shown] == ["mirror-busy", "licence-server"]
+    busy = Facts(text="fetch-data: mirror eu-2 is busy, 3 waiting\n")
+    assert (found := recognise(busy, in_force(shown)).decisive) is not None
+    assert found.rule == "mirror-busy"
+    assert all(f"`{key}`" in PAGE for key in (*rulebook.KEYS, *Action))

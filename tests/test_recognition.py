@@ -1,14 +1,17 @@
 """Failures that a signature knows, from a command's output to what is done and told about it."""
 
 import html
+import re
 import sys
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 
+PAGE = Path(__file__).parent.parent / "docs" / "signatures.md"
 ONCE = ".PHONY: test\ntest:\n\t@if [ -e ../seen ]; then {python} -m pytest -q -p no:cacheprovider; else touch ../seen; "
 TEST = "def test_fine():\n    assert True\n"
 SOON = 'first-delay = "0.1s"\n'
@@ -47,8 +50,9 @@ def test_a_shipped_signature_is_named(project: Callable[..., Any]) -> None:
     ran = here.gate("test")
     assert ran.record["verdict"] == "flaky", ran.err
     told = here.orxaq("runs", "explain").out
-    assert "decided by: line 2 of the output: curl: (56) Recv failure: Connection reset by peer" in told
-    assert "signature: curl-transfer, which says retry; from curl: " in told
+    (shown,) = re.findall(r"```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert "decided by: line 2 of the output: curl: (56) Recv failure: Connection reset by peer" in shown
+    assert shown.partition("\n")[2] in told, told
     assert "line 2 of the output, by the signature curl-transfer" in report(here)
 
 
