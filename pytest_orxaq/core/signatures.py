@@ -42,8 +42,15 @@ def _lines_with(text: str, needle: str) -> Iterator[tuple[int, str]]:
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         if end - start <= _LONGEST_LINE:
-            yield start, _shape(r"\x1b\[[0-?]*[ -/]*[@-~]").sub("", text[start:end]).strip()
+            yield start, _plain(text[start:end])
         at = text.find(needle, end)
+
+
+def _plain(line: str) -> str:
+    """A line without colours and the blanks around it."""
+    # docker build numbers what the commands in it print: "#10 18.23 curl: (56) ...", in its summary "18.23 curl: ...".
+    line = _shape(r"\x1b\[[0-?]*[ -/]*[@-~]").sub("", line)
+    return _shape(r"\A\s*(?:#\d{1,5} )?\d{1,6}\.\d{1,3} ").sub("", line).strip()
 
 
 # ---------------------------------------------------------------- recognise
@@ -150,7 +157,7 @@ def _known_to(rule: Rule, text: str) -> dict[int, str]:
 
 def _spoilt(text: str, unless: tuple[str, ...]) -> bool:
     """Whether a line stands in the text with which a rule does not apply."""
-    lines = (line.strip() for line in text.split("\n") if len(line) <= _LONGEST_LINE) if unless else ()
+    lines = (_plain(line) for line in text.split("\n") if len(line) <= _LONGEST_LINE) if unless else ()
     return any(_shape(regex).fullmatch(line) for line in lines for regex in unless)
 
 

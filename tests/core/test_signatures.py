@@ -2,6 +2,8 @@
 
 import time
 
+from dataclasses import replace
+
 import pytest
 
 from hypothesis import given, settings
@@ -277,3 +279,13 @@ def test_any_text_is_read(text: str, target: str) -> None:
     missing_target(text)
     nothing_done(text, target)
     recognise(Facts(text=text), [rule("lock"), rule("make"), rule("Error")])
+
+
+@pytest.mark.parametrize("before", ["#10 18.23 ", "320.0 ", "  0.512 ", "#7 \x1b[31m1.2 "])
+def test_lines_numbered_by_docker(before: str) -> None:
+    """What docker build writes before the output of its steps does not hide a line; other numbers do."""
+    rule = Rule(id="x", action=Action.RETRY, advice="x", needles=("tool:",), regex=r"tool: busy \d\.\d")
+    assert applies(rule, f"a\n{before}  tool: busy 1.2\nb\n")
+    assert not applies(rule, f"see {before}tool: busy 1.2\n")
+    assert not applies(replace(rule, unless=("tool: closed",)), f"a\n{before}tool: closed\n{before}tool: busy 1.2\nb\n")
+    assert not applies(rule, "3 tool: busy 1.2\n")
