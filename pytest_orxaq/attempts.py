@@ -56,7 +56,10 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
         before = clearing.clear(bench.grounds, seconds=_for_locks(bench.remaining), pause=bench.cancellation.wait)
         began_at = time.time()
         number = len(attempts) + 1
-        attempts += (_attempt(bench, checkpoint, number=number, waited=waited, recoveries=before.recoveries),)
+        reduced = _reduced(bench, checkpoint, attempts)
+        attempts += (
+            _attempt(bench, checkpoint, number=number, waited=waited, reduced=reduced, recoveries=before.recoveries),
+        )
         _bury(bench, checkpoint, attempts[-1], began_at=began_at, present=before.present)
         delay = _delay(bench, checkpoint, attempts)
         if attempts[-1].diagnosis.cause is Cause.GIT_LOCKED:
@@ -73,6 +76,13 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
 def _for_locks(remaining: float) -> float:
     """Seconds that may be spent on locks before an attempt."""
     return min(max(_SHARE * remaining, _AT_LEAST), 0.5 * remaining)
+
+
+def _reduced(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) -> Mapping[str, str]:
+    """Variables for less parallelism, once too much of it may have been the reason of a failure."""
+    if not any(attempt.diagnosis.cause.reduces for attempt in attempts):
+        return {}
+    return environment.reduced(dict(bench.environment) | dict(checkpoint.environment), resources.cpus())
 
 
 def _wait_for_lock(bench: Bench, attempts: tuple[Attempt, ...], *, patience: float) -> tuple[tuple[Attempt, ...], bool]:
@@ -130,7 +140,13 @@ def _delay(bench: Bench, checkpoint: Checkpoint, attempts: tuple[Attempt, ...]) 
 
 
 def _attempt(
-    bench: Bench, checkpoint: Checkpoint, *, number: int, waited: float, recoveries: tuple[Recovery, ...]
+    bench: Bench,
+    checkpoint: Checkpoint,
+    *,
+    number: int,
+    waited: float,
+    reduced: Mapping[str, str],
+    recoveries: tuple[Recovery, ...],
 ) -> Attempt:
     threading.Thread(target=_make_ready, daemon=True).start()
     box = mailbox.create(bench.folder, f"{checkpoint.name}-{number}", os.urandom(16).hex())
@@ -138,12 +154,19 @@ def _attempt(
     bench.journal.emit("orxaq.attempt.start", f"{checkpoint.name} #{number}", attributes=_names(checkpoint, number))
     before = mailbox.junit_before(checkpoint.junit, bench.top)
     started_at = time.time()
-    exit = _run(bench, checkpoint, box)
+    exit = _run(bench, checkpoint, box, reduced)
     from . import inquest  # noqa: PLC0415 - see _make_ready
     from .core import diagnosis  # noqa: PLC0415
 
     evidence, symptoms = inquest.hold(
-        box, checkpoint, exit, output=_output(box), top=bench.top, since=started_at, before=before
+        box,
+        checkpoint,
+        exit,
+        output=_output(box),
+        top=bench.top,
+        since=started_at,
+        before=before,
+        own=bench.settings.signatures,
     )
     found = diagnosis.diagnose(exit, evidence, symptoms, kind=checkpoint.evidence)
     attempt = Attempt(
@@ -154,6 +177,7 @@ def _attempt(
         evidence=evidence,
         diagnosis=found,
         waited=waited,
+        reduced=tuple(reduced.items()),
         recoveries=recoveries,
         output_tail=_tail(_output(box)),
     )
@@ -170,11 +194,11 @@ def _make_ready() -> None:
     del inquest, diagnosis, render
 
 
-def _run(bench: Bench, checkpoint: Checkpoint, box: mailbox.Mailbox) -> Exit:
+def _run(bench: Bench, checkpoint: Checkpoint, box: mailbox.Mailbox, reduced: Mapping[str, str]) -> Exit:
     timeout = min(bench.remaining, checkpoint.timeout or bench.remaining)
     if timeout <= 0:
         return Exit(timed_out=True, started_at=time.monotonic())
-    own = dict(bench.environment) | dict(checkpoint.environment)
+    own = dict(bench.environment) | dict(checkpoint.environment) | dict(reduced)
     own["ORXAQ_DEADLINE"] = environment.spell_deadline(time.monotonic() + timeout, bench.boot)
     own["ORXAQ_RUN_ID"] = bench.run
     own["TRACEPARENT"] = str(bench.trace)

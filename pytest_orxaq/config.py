@@ -11,10 +11,13 @@ from typing import Any, NoReturn
 
 from .core.durations import parse
 from .errors import ConfigError
-from .model import Checkpoint, EvidenceKind, ReleasePolicy, Settings
+from .model import Checkpoint, EvidenceKind, ReleasePolicy, Rule, Settings
 
 
-GATE_KEYS = ("deadline", "checkpoints", "deep", "first-delay", "longest-delay", "templates", "locks", "checkpoint")
+GATE_KEYS = (
+    *("deadline", "checkpoints", "deep", "first-delay", "longest-delay", "templates", "locks", "checkpoint"),
+    "signature",
+)
 LOCK_KEYS = ("release", "min-age", "exclusive")
 CHECKPOINT_KEYS = ("command", "timeout", "evidence", "junit", "retries", "environment", "key-environment")
 MOST_RETRIES = 100
@@ -60,9 +63,14 @@ class _File:
             found = found.get(key)
         return found
 
-    def refuse(self, path: tuple[str, ...], what: str, *, advice: str = "") -> NoReturn:
-        """Raise, with the line at which ``path`` stands."""
-        raise ConfigError(f"{self.name}:{_line_of(self.text, path)}: {what}", advice=advice)
+    def refuse(self, path: tuple[str, ...], what: str, *, advice: str = "", since: int = 1) -> NoReturn:
+        """Raise, with the line at which ``path`` stands, from the line ``since`` on."""
+        raise ConfigError(f"{self.name}:{_line_of(self.text, path, since)}: {what}", advice=advice)
+
+    def line_of_table(self, path: tuple[str, ...], number: int) -> int:
+        """The line of one of several headers ``[[path]]``; 1 if it is written in another form."""
+        lines = [line for line, statement in _statements(self.text) if statement == [path]]
+        return lines[number] if number < len(lines) else 1
 
 
 def _settings_file(top: Path) -> _File | None:
@@ -114,10 +122,12 @@ def _line_of_error(error: tomllib.TOMLDecodeError, text: str) -> int:
     return int(found[1]) if found else text.count("\n") + 1  # "at end of document"
 
 
-def _line_of(text: str, path: tuple[str, ...]) -> int:
+def _line_of(text: str, path: tuple[str, ...], since: int = 1) -> int:
     """The line at which a key stands, or what comes nearest above it."""
-    best, best_length = 1, 0
+    best, best_length = since, 0
     for line, statement in _statements(text):
+        if line < since:
+            continue
         # Of equally good places the first: a table opens above its keys.
         common = max((_shared(path, place) for place in statement), default=0)
         if common > best_length:
@@ -192,6 +202,7 @@ class _Reader:
             lock_release=self.release(locks),
             lock_min_age=self.duration(locks, ("locks",), "min-age", Settings().lock_min_age),
             lock_exclusive=self.exclusive(locks),
+            signatures=self.signatures(table),
         )
         if settings.first_delay > settings.longest_delay:
             self.refuse(("first-delay",), "first-delay is longer than longest-delay")
@@ -221,6 +232,39 @@ class _Reader:
             environment=self.environment(table, path),
             key_environment=self.variables(table, path),
         )
+
+    def signatures(self, table: dict[str, Any]) -> tuple[Rule, ...]:
+        """Rules of the user's own, each held to its examples."""
+        found = table.get("signature", [])
+        if not isinstance(found, list):
+            self.refuse(("signature",), "signature must be a list of tables", advice="Write [[ ]] around its name.")
+        rules = tuple(self.signature(each, number) for number, each in enumerate(found))
+        for number, rule in enumerate(rules):
+            if rule.id in {other.id for other in rules[:number]}:
+                self.refuse_signature(number, "id", f'there are two signatures with the id "{rule.id}"')
+        return rules
+
+    def signature(self, table: object, number: int) -> Rule:
+        """One rule."""
+        from .core import rulebook, signatures  # noqa: PLC0415 - few configurations have any
+
+        try:
+            rule = rulebook.read(table)
+            rulebook.doubt(rule)
+        except rulebook.RuleError as error:
+            self.refuse_signature(number, error.key, error.what, advice=error.advice)
+        for text in rule.matches:
+            if not signatures.applies(rule, text):
+                what = f"{rule.id}: matches: it does not know {_shown(text)}"
+                self.refuse_signature(number, "matches", what, advice=_MATCHES_ADVICE)
+        for text in rule.misses:
+            if signatures.applies(rule, text):
+                self.refuse_signature(number, "misses", f"{rule.id}: misses: it knows {_shown(text)}")
+        return rule
+
+    def refuse_signature(self, number: int, key: str, what: str, *, advice: str = "") -> NoReturn:
+        path = (*self.prefix, "signature")
+        self.file.refuse((*path, key), what, advice=advice, since=self.file.line_of_table(path, number))
 
     # ---- tables and keys
 
@@ -384,6 +428,7 @@ class _Reader:
             self.refuse(path, f"{name} is the gate's own")
 
 
+_MATCHES_ADVICE = "The regex must fit the whole line, without the blanks around it; a needle must be in it, and what stands above too."
 _NAME_ADVICE = "Use letters, digits, underscore, dot and dash, and begin with none of the last two."
 
 

@@ -1,12 +1,16 @@
 """From an attempt's folder, output and exit to evidence and symptoms: every reader, in order."""
 
+import errno
+import os
+import signal
+
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from . import mailbox as mailboxes
 from .core import closing, evidence, findings, junit, recipes, signatures, testimony, transcript
-from .model import Checkpoint, ClosingLine, Evidence, EvidenceKind, Exit, Session, Symptoms
+from .model import Checkpoint, Evidence, EvidenceKind, Exit, Rule, Signature, Symptoms
 
 
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")  # in make's own order of preference
@@ -34,8 +38,12 @@ def hold(
     top: Path,
     since: float,
     before: Mapping[Path, mailboxes.Seen],
+    own: tuple[Rule, ...] = (),
 ) -> tuple[Evidence, Symptoms]:
-    """Evidence and symptoms of one attempt; *since* (wall clock) and *before* tell JUnit files of earlier ones."""
+    """Evidence and symptoms of one attempt; *since* (wall clock) and *before* tell JUnit files of earlier ones.
+
+    *own* are the user's signatures.
+    """
     data, unreadable = mailboxes.read_output(output)
     text = transcript.decode(data)
     sessions, notes = mailboxes.read_sessions(box)
@@ -54,28 +62,55 @@ def hold(
     if unreadable and exit.output_size:
         words = f"the output was written and cannot be read again: {unreadable}"
         weighed = replace(weighed, contradictions=(*weighed.contradictions, words))
-    return weighed, _symptoms(checkpoint, exit, data, sessions, lines, _makefile(top))
+    symptoms = _symptoms(checkpoint, exit, text, _makefile(top))
+    known = _recognised(checkpoint, exit, transcript.outside_tests(data, exit, sessions, lines), own)
+    weighed = replace(weighed, notes=(*weighed.notes, *map(_told, known.passive)))
+    return weighed, replace(symptoms, signature=known.decisive)
+
+
+def _recognised(checkpoint: Checkpoint, exit: Exit, outside: str, own: tuple[Rule, ...]) -> signatures.Recognition:
+    """What the rules make of it; what ended well is not looked at, and costs nothing."""
+    if exit.code == 0:
+        return signatures.Recognition()
+    from .catalogue import shipped  # noqa: PLC0415 - reads files, which only a failure is worth
+
+    facts = signatures.Facts(
+        text=outside,
+        program=Path(checkpoint.command[0]).name,
+        exit=exit.code,
+        signal=_signal_name(exit.signal),
+        errno=_errno(exit.not_started),
+    )
+    return signatures.recognise(facts, shipped.in_force(own))
+
+
+def _signal_name(number: int | None) -> str:
+    known = {each.value: each.name for each in signal.Signals}
+    return known.get(number, "") if number is not None else ""
+
+
+def _errno(words: str) -> str:
+    """The name of the error with whose words a reason for not starting ends."""
+    said = words.rpartition(": ")[2]
+    return next((name for number, name in errno.errorcode.items() if said and os.strerror(number) == said), "")
+
+
+def _told(known: Signature) -> str:
+    where = f"line {known.number}: {known.line}" if known.line else known.fact
+    return f"the passive signature {known.rule} applies and decides nothing: {where}"
 
 
 def _symptoms(
     checkpoint: Checkpoint,
     exit: Exit,
-    data: bytes,
-    sessions: tuple[Session, ...],
-    lines: tuple[ClosingLine, ...],
+    text: str,
     makefile: str,
 ) -> Symptoms:
-    outside = transcript.outside_tests(data, exit, sessions, lines)
-    text = transcript.decode(data)
-    transient = signatures.transient_line(outside)
     failed = signatures.make_failures(text)
     deadly = [failure for failure in failed if failure.signal_name or failure.code in _DEADLY_CODES]
     real = [failure.line for failure in failed if not failure.ignored]
     words = findings.linter_words(text) if checkpoint.evidence is EvidenceKind.FINDINGS else ()
     return Symptoms(
-        git_lock=signatures.git_lock_complaint(outside),
-        transient=transient.line if transient else "",
-        transient_advice=transient.advice if transient else "",
         make_signal=_signal(deadly[-1]) if deadly else "",
         make_signal_line=deadly[-1].line if deadly else "",
         make_failure=real[-1] if real else "",

@@ -10,6 +10,64 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
 
 
+# ---------------------------------------------------------------- signatures
+
+
+class Action(StrEnum):
+    """What a recognised failure calls for."""
+
+    RETRY = "retry"
+    RETRY_REDUCED = "retry-reduced"  # once more, with less parallelism
+    REPAIR = "repair"  # a git lock is in the way: once more when it is gone
+    NO_RETRY = "no-retry"
+    IGNORE = "ignore"  # such a line says nothing, and no other rule reads it
+
+    @property
+    def permanent(self) -> bool:
+        """Whether trying again is known to be of no use."""
+        return self is Action.NO_RETRY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A signature: how one kind of failure shows, and what to do about it.
+
+    It goes by lines of text (``regex``), or by exactly one of exits, signals, errnos and exceptions.
+    """
+
+    id: str
+    action: Action
+    advice: str
+    programs: tuple[str, ...] = ()  # that fail so; empty: any
+    aliases: tuple[str, ...] = ()  # ids that it once had
+    source: str = ""  # where the words come from: an upstream file or thread
+    needles: tuple[str, ...] = ()  # cheap to look for; one of them is in every line that the regex matches
+    regex: str = ""  # of the whole line, blanks around it and colours left out
+    above: tuple[str, ...] = ()  # words, one of which must stand somewhere above the line
+    unless: tuple[str, ...] = ()  # regexes of whole lines: where one stands, the rule does not apply
+    exits: tuple[int, ...] = ()
+    signals: tuple[str, ...] = ()  # names, such as SIGXCPU
+    errnos: tuple[str, ...] = ()  # names, such as ETXTBSY
+    exceptions: tuple[str, ...] = ()  # names of types, with their module unless they are built in
+    matches: tuple[str, ...] = ()  # examples, to which the regex is held
+    misses: tuple[str, ...] = ()
+    passive: bool = False  # told when it applies, and nothing else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """A failure that a rule recognised."""
+
+    rule: str  # its id
+    action: Action
+    advice: str
+    programs: tuple[str, ...] = ()
+    source: str = ""
+    line: str = ""  # of the output, empty if something else told
+    number: int = 0  # that line's, from 1
+    fact: str = ""  # what told instead: an exit code, a signal, an errno, an exception's type
+
+
 # ---------------------------------------------------------------- settings
 
 
@@ -58,6 +116,7 @@ class Settings:
     lock_release: ReleasePolicy = ReleasePolicy.PROOF  # which stale git locks may be taken away
     lock_min_age: float = 300.0  # unchanged for so long, before a lock may be dead by elimination
     lock_exclusive: bool = False  # the operator declares that nobody else works in the repository
+    signatures: tuple[Rule, ...] = ()  # the user's own, which go before the shipped ones
 
 
 # ---------------------------------------------------------------- exit
@@ -313,11 +372,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symptoms:
-    """What the readers of text saw in an attempt's output, outside of what tests wrote; lines, empty if nothing."""
+    """What the readers of an attempt's end saw, in its output outside of what tests wrote; lines, empty if nothing."""
 
-    git_lock: str = ""
-    transient: str = ""
-    transient_advice: str = ""
+    signature: Signature | None = None  # the rule that decides
     make_signal: str = ""  # a signal's name or number that make or the shell reported
     make_signal_line: str = ""
     make_failure: str = ""  # make's last line about a failed recipe
@@ -347,6 +404,7 @@ class Cause(Enum):
     FINDINGS = "findings"
     GIT_LOCKED = "git locked"
     TRANSIENT = "transient"
+    OVERLOADED = "overloaded"
     MISCONFIGURED = "misconfigured"
     COMMAND_FAILED = "command failed"
     UNPROVEN = "unproven"
@@ -359,10 +417,24 @@ class Cause(Enum):
     @property
     def retries_at_most(self) -> int | None:
         """A bound of its own on retries: what is likely to happen again and costly is tried once more only."""
-        return 1 if self in {Cause.TIMED_OUT, Cause.OUT_OF_MEMORY} else None
+        return 1 if self in {Cause.TIMED_OUT, Cause.OUT_OF_MEMORY, Cause.OVERLOADED} else None
+
+    @property
+    def reduces(self) -> bool:
+        """Whether less parallelism may help: the attempt after it is given less."""
+        return self in {Cause.OUT_OF_MEMORY, Cause.OVERLOADED}
 
 
-_ENVIRONMENTAL = frozenset({Cause.TIMED_OUT, Cause.OUT_OF_MEMORY, Cause.KILLED, Cause.GIT_LOCKED, Cause.TRANSIENT})
+_ENVIRONMENTAL = frozenset(
+    {
+        Cause.TIMED_OUT,
+        Cause.OUT_OF_MEMORY,
+        Cause.KILLED,
+        Cause.GIT_LOCKED,
+        Cause.TRANSIENT,
+        Cause.OVERLOADED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,6 +446,7 @@ class Diagnosis:
     tests: tuple[str, ...] = ()  # the tests that it is about
     line: str = ""  # the line of output that decided, if one did
     advice: str = ""  # what to do
+    signature: Signature | None = None  # the rule that recognised the failure, if one did
 
 
 # ---------------------------------------------------------------- locks
@@ -591,6 +664,7 @@ class Attempt:
     evidence: Evidence
     diagnosis: Diagnosis
     waited: float = 0.0  # before it, for back-off
+    reduced: tuple[tuple[str, str], ...] = ()  # variables that gave it less parallelism
     recoveries: tuple[Recovery, ...] = ()  # git locks that were dealt with before it, or after it for the next one
     output_tail: str = ""  # the last lines of the output
 

@@ -16,7 +16,7 @@ PACKAGE = Path(pytest_orxaq.__file__).parent
 FLOORS = (
     {"model", "errors", "version"},
     {"core", "carried"},
-    {"config", "mailbox"},
+    {"config", "mailbox", "catalogue"},
     {"system"},
     {"repository"},
     {"resilience", "testing"},

@@ -10,8 +10,9 @@ import pytest
 import pytest_orxaq.config as module
 
 from pytest_orxaq.config import load
+from pytest_orxaq.core import rulebook
 from pytest_orxaq.errors import ConfigError
-from pytest_orxaq.model import Checkpoint, EvidenceKind, ReleasePolicy, Settings
+from pytest_orxaq.model import Action, Checkpoint, EvidenceKind, ReleasePolicy, Rule, Settings
 
 
 LINT = Checkpoint(name="lint", command=("make", "lint"), evidence=EvidenceKind.FINDINGS)
@@ -265,6 +266,84 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path, {})
 
 
+# ---------------------------------------------------------------- signatures
+
+MIRROR = """
+[[signature]]
+id = "mirror-busy"
+program = ["fetch", "make"]
+action = "retry"
+regex = 'mirror: busy, \\d++ waiting'
+needle = "mirror: busy"
+advice = "The mirror is busy at noon."
+matches = ["mirror: busy, 3 waiting"]
+misses = ["mirror: busy, leave"]
+"""
+QUOTA = """
+[[signature]]
+id = "quota"
+program = "make"
+action = "no-retry"
+exit = 77
+advice = "Ask for more quota."
+"""
+
+
+def test_signatures(tmp_path: Path) -> None:
+    """Signatures are read from either file, in their order."""
+    mirror = Rule(
+        id="mirror-busy",
+        programs=("fetch", "make"),
+        action=Action.RETRY,
+        regex=r"mirror: busy, \d++ waiting",
+        needles=("mirror: busy",),
+        advice="The mirror is busy at noon.",
+        matches=("mirror: busy, 3 waiting",),
+        misses=("mirror: busy, leave",),
+    )
+    quota = Rule(id="quota", programs=("make",), action=Action.NO_RETRY, exits=(77,), advice="Ask for more quota.")
+    (tmp_path / "orxaq.toml").write_text(MIRROR + QUOTA)
+    assert load(tmp_path, {}).signatures == (mirror, quota)
+    (tmp_path / "orxaq.toml").unlink()
+    assert project(tmp_path, (MIRROR + QUOTA).replace("[[", "[[tool.orxaq.")).signatures == (mirror, quota)
+
+
+BAD_SIGNATURES = {
+    "an unknown key": (
+        MIRROR.replace("needle", "neddle"),
+        7,
+        'unknown key "neddle" in a signature; did you mean "needle"',
+    ),
+    "an unknown action": (MIRROR.replace('"retry"', '"rety"'), 5, 'unknown action "rety"; did you mean "retry"'),
+    "no regex": (MIRROR.replace("busy, ", "busy( "), 6, "regex: not a regular expression: missing )"),
+    "a slow regex": (MIRROR.replace("busy, ", "(busy, )*"), 6, "a group is repeated more than 16 times"),
+    "an example that it does not know": (
+        MIRROR.replace('"mirror: busy, 3', '"mirror: busy: 3'),
+        9,
+        'it does not know "mirror',
+    ),
+    "a counter-example that it knows": (MIRROR.replace("leave", "4 waiting"), 10, "misses: it knows"),
+    "without a program": (QUOTA.replace('program = "make"', ""), 6, "an exit code means nothing without a program"),
+    "without an id": (QUOTA.replace('id = "quota"', ""), 2, "a signature needs an id of small letters"),
+    "of the second": (MIRROR + QUOTA.replace("77", "777"), 16, "exit must be a whole number from 1 to 255"),
+    "two of one name": (MIRROR + QUOTA.replace("quota", "mirror-busy"), 13, 'two signatures with the id "mirror-busy"'),
+    "a table": (QUOTA.replace("[[", "[").replace("]]", "]"), 2, "signature must be a list of tables"),
+    "in one line": ('signature = [{id = "a", action = "retry", exits = 1}]', 1, 'unknown key "exits" in a signature'),
+    "no table": ('signature = ["a"]', 1, "a signature must be a table"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "words"), BAD_SIGNATURES.values(), ids=BAD_SIGNATURES)
+def test_signatures_that_make_no_sense(tmp_path: Path, text: str, line: int, words: str) -> None:
+    """A mistake in a signature is told with its own line, also in a later one; its examples are tried."""
+    (tmp_path / "orxaq.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, {})
+    said = str(caught.value)
+    assert said.startswith(f"orxaq.toml:{line}: "), said
+    assert words in said
+
+
 def test_the_schema_knows_the_same_keys() -> None:
     """The published schema and the reader agree on every key and on the kinds of evidence."""
     schema = json.loads(Path(module.__file__).with_name("config.schema.json").read_text())
@@ -272,6 +351,10 @@ def test_the_schema_knows_the_same_keys() -> None:
     assert tuple(schema["properties"]) == module.GATE_KEYS
     assert tuple(checkpoint["properties"]) == module.CHECKPOINT_KEYS
     assert checkpoint["properties"]["evidence"]["enum"] == [kind.value for kind in EvidenceKind]
+    signature = schema["$defs"]["signature"]
+    assert set(signature["properties"]) == set(rulebook.KEYS)
+    assert signature["properties"]["action"]["enum"] == [action.value for action in Action]
+    assert signature["additionalProperties"] is False
     locks = schema["properties"]["locks"]
     assert tuple(locks["properties"]) == module.LOCK_KEYS
     assert locks["properties"]["release"]["enum"] == [policy.value for policy in ReleasePolicy]

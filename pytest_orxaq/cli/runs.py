@@ -14,7 +14,7 @@ import click
 from .. import gate, history
 from ..core import records
 from ..errors import RepositoryError, UsageError
-from ..model import Outcome, RunRecord
+from ..model import Diagnosis, Outcome, RunRecord
 from ..report import terminal
 from ..repository import trees
 from ..system import state as states
@@ -113,9 +113,25 @@ def _explain_outcome(outcome: Outcome) -> list[str]:
         lines.append(
             f"  attempt {attempt.number}{waited}: {found.cause.value}: {found.why} ({attempt.exit.duration:.1f} s)"
         )
-        if found.line:
-            lines.append(f"    decided by: {found.line}")
+        lines += _explain_signature(found)
         if found.cause.environmental:
             lines.append("    the machine's fault: may be tried again")
+        if attempt.reduced:
+            lines.append(f"    with less parallelism: {' '.join(f'{name}={value}' for name, value in attempt.reduced)}")
         lines += [f"    contradiction: {words}" for words in attempt.evidence.contradictions]
+        lines += [f"    note: {words}" for words in attempt.evidence.notes]
+    return lines
+
+
+def _explain_signature(found: Diagnosis) -> list[str]:
+    """The line that decided, and the rule that knew it."""
+    known = found.signature
+    where = f"line {known.number} of the output: " if known is not None and known.line else ""
+    lines = [f"    decided by: {where}{found.line}"] if found.line else []
+    if known is not None:
+        what = f"{known.fact}, " if known.fact else ""
+        lines.append(
+            f"    signature: {what}{known.rule}, which says {known.action}; from {known.source or 'the configuration'}"
+        )
+        lines.append(f"    advice: {known.advice}")
     return lines

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..model import Cause, Diagnosis, Evidence, EvidenceKind, Exit, Finding, Symptoms, TestResult
+from ..model import Action, Cause, Diagnosis, Evidence, EvidenceKind, Exit, Finding, Signature, Symptoms, TestResult
 
 
 # Signals that a program's own fault raises; every other deadly signal comes from outside.
@@ -42,6 +42,11 @@ class Case:
         code = self.exit.code or 0
         return code - 128 if code - 128 in _NAMES else None
 
+    def known(self, *actions: Action) -> Signature | None:
+        """The signature of a failed command, if it calls for one of these."""
+        found = self.symptoms.signature if self.exit.code != 0 else None
+        return found if found is not None and found.action in actions else None
+
 
 def diagnose(exit: Exit, evidence: Evidence, symptoms: Symptoms, *, kind: EvidenceKind) -> Diagnosis:
     """The cause of an attempt's end, with a sentence, the tests concerned, the deciding line, and advice."""
@@ -61,10 +66,12 @@ def _cancelled(case: Case) -> Diagnosis | None:
 def _not_started(case: Case) -> Diagnosis | None:
     if not case.exit.not_started:
         return None
+    known = case.known(Action.RETRY, Action.RETRY_REDUCED)
     return Diagnosis(
-        cause=Cause.MISCONFIGURED,
+        cause=_CAUSES[known.action] if known else Cause.MISCONFIGURED,
         why=f"the command could not be started: {case.exit.not_started}",
-        advice="install it, or set this checkpoint's command in the configuration",
+        advice=known.advice if known else "install it, or set this checkpoint's command in the configuration",
+        signature=known,
     )
 
 
@@ -101,6 +108,15 @@ def _crashed(case: Case) -> Diagnosis | None:
         tests=case.evidence.running,
         line=case.symptoms.crash or case.symptoms.make_signal_line,
         advice="the fault lies in native code that this command runs; the output shows where",
+    )
+
+
+def _limited(case: Case) -> Diagnosis | None:
+    known = case.known(Action.NO_RETRY)
+    if known is None or case.exit.signal is None or known.line:
+        return None
+    return Diagnosis(
+        cause=Cause.COMMAND_FAILED, why=f"it was ended by {known.fact}", advice=known.advice, signature=known
     )
 
 
@@ -163,13 +179,15 @@ def _misconfigured(case: Case) -> Diagnosis | None:
 
 
 def _git_locked(case: Case) -> Diagnosis | None:
-    if not (case.exit.code and case.symptoms.git_lock):
+    known = case.known(Action.REPAIR)
+    if known is None:
         return None
     return Diagnosis(
         cause=Cause.GIT_LOCKED,
         why="git found a lock in its way",
-        line=case.symptoms.git_lock,
-        advice="another git may be at work; if none is, the lock was left by a git that was killed",
+        line=known.line,
+        advice=known.advice,
+        signature=known,
     )
 
 
@@ -184,14 +202,17 @@ def _unkept(case: Case) -> Diagnosis | None:
     )
 
 
-def _transient(case: Case) -> Diagnosis | None:
-    if not (case.exit.code and case.symptoms.transient):
+_CAUSES = {Action.RETRY: Cause.TRANSIENT, Action.RETRY_REDUCED: Cause.OVERLOADED}
+
+
+def _passing(case: Case) -> Diagnosis | None:
+    known = case.known(*_CAUSES)
+    if known is None:
         return None
+    shown = "the output shows" if known.line else f"{known.fact} means"
+    what = "trouble that usually passes" if known.action is Action.RETRY else "that too much ran at once"
     return Diagnosis(
-        cause=Cause.TRANSIENT,
-        why="the output shows trouble that usually passes",
-        line=case.symptoms.transient,
-        advice=case.symptoms.transient_advice,
+        cause=_CAUSES[known.action], why=f"{shown} {what}", line=known.line, advice=known.advice, signature=known
     )
 
 
@@ -200,11 +221,13 @@ def _command_failed(case: Case) -> Diagnosis | None:
         return None
     five = case.exit.code == 5 or re.search(r"Error 5\b", case.symptoms.make_failure)
     hint = " (pytest's 5: it found no tests)" if five else ""
+    known = case.known(Action.NO_RETRY)
     return Diagnosis(
         cause=Cause.COMMAND_FAILED,
         why=f"the command exited {case.exit.code}{hint if case.kind is EvidenceKind.TESTS else ''}",
-        line=case.symptoms.make_failure,
-        advice="the end of its output says more",
+        line=(known.line if known else "") or case.symptoms.make_failure,
+        advice=known.advice if known else "the end of its output says more",
+        signature=known,
     )
 
 
@@ -272,13 +295,14 @@ _RULES: tuple[Callable[[Case], Diagnosis | None], ...] = (
     _timed_out,
     _out_of_memory,
     _crashed,
+    _limited,
     _killed,
     _tests_failed,
     _found,
     _misconfigured,
     _unkept,
     _git_locked,
-    _transient,
+    _passing,
     _command_failed,
     _contradicted,
     _vacuous,

@@ -149,6 +149,28 @@ def allow_listed(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(pair for pair in environ.items() if pair[0] in _SHOWN or pair[0].startswith(_SHOWN_PREFIXES)))
 
 
+# What bounds the work at once where nothing else is said, by the tools' own documentation; each defaults to all CPUs.
+_BOUNDS = (
+    "CARGO_BUILD_JOBS",
+    "GOMAXPROCS",
+    "PYTEST_XDIST_AUTO_NUM_WORKERS",  # of `pytest -n auto`; a number given to -n stands
+    "RUST_TEST_THREADS",
+    "UV_CONCURRENT_BUILDS",
+)
+# The same, but without them the work is done one by one: set, they would make it more.
+_BOUNDS_IF_SET = ("CMAKE_BUILD_PARALLEL_LEVEL", "CTEST_PARALLEL_LEVEL")
+
+
+def reduced(given: Mapping[str, str], cpus: int) -> dict[str, str]:
+    """Variables that halve how much a command does at once, and ORXAQ_REDUCED=1 for what it has to do itself."""
+    names = (*_BOUNDS, *(name for name in _BOUNDS_IF_SET if given.get(name, "")))
+    return {"ORXAQ_REDUCED": "1", **{name: str(max(1, _number(given.get(name, ""), cpus) // 2)) for name in names}}
+
+
+def _number(text: str, otherwise: int) -> int:
+    return int(text) if text.isdecimal() and len(text) < 9 else otherwise
+
+
 def spell_deadline(at: float, boot: str) -> str:
     """A moment on CLOCK_MONOTONIC of the boot named ``boot``, for ORXAQ_DEADLINE."""
     return f"{at:.3f}@{boot}"

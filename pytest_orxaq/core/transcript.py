@@ -12,7 +12,7 @@ def decode(data: bytes) -> str:
 
 
 def outside_tests(data: bytes, exit: Exit, sessions: tuple[Session, ...], closing: tuple[ClosingLine, ...]) -> str:
-    """The output before the first test runner began and after the last one ended.
+    """The output before the first test runner began and after the last one ended; every line keeps its number.
 
     A pytest that the witness saw began when its journal says so, and what had been written by then is known.
     Other runners are known by their words only. Without any runner everything is outside.
@@ -23,8 +23,10 @@ def outside_tests(data: bytes, exit: Exit, sessions: tuple[Session, ...], closin
     before = min([*_written_before(exit, sessions), *(_opening(line) for line in closing)])
     after = max((line.offset + len(line.line) for line in closing), default=len(text))
     # A cut in the middle of a character decodes to one U+FFFD more or less, which no signature minds.
-    head = decode(data[:before]) if sessions else text[:before]
-    return head + "\n" + text[after:]
+    head, rest = decode(data[:before]) if sessions else text[:before], text[after:]
+    left_out = text.count("\n") - head.count("\n") - rest.count("\n")
+    joined = head[-1:] not in {"", "\n"} and rest[:1] not in {"", "\n"}  # two halves of lines must not become one
+    return head + "\n" * max(left_out, int(joined)) + rest
 
 
 def _written_before(exit: Exit, sessions: tuple[Session, ...]) -> list[int]:

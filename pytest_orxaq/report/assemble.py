@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..core.redaction import NONE, Secrets, redacted
-from ..model import Attempt, Counts, LeakedProcess, Outcome, Recovery, RunRecord, StoredPass, Strength
+from ..model import Attempt, Counts, Diagnosis, LeakedProcess, Outcome, Recovery, RunRecord, StoredPass, Strength
 from .failures import Failures
 from .source import Sources
 from .state import git_facts, git_paths, machine_facts, resource_facts
@@ -143,6 +143,7 @@ def _attempt(attempt: Attempt, anchor: str, failures: Failures, *, last: bool) -
         tone=_tone(attempt),
         why=sentence(shortened(diagnosis.why, _LONGEST_VALUE)),
         line=brief(diagnosis.line, 500),
+        rule=_rule(diagnosis),
         started=moment(attempt.started_at),
         waited=seconds(attempt.waited) if attempt.waited else "",
         duration=seconds(exit.duration),
@@ -166,6 +167,15 @@ def _attempt(attempt: Attempt, anchor: str, failures: Failures, *, last: bool) -
         output_note=_output_note(attempt),
         failing=len(evidence.failures),
     )  # fmt: skip
+
+
+def _rule(diagnosis: Diagnosis) -> str:
+    """Which signature knew the failure, and by what."""
+    known = diagnosis.signature
+    if known is None:
+        return ""
+    told = f"line {known.number} of the output" if known.line else known.fact
+    return f"{told}, by the signature {brief(known.rule)} ({brief(known.source or 'of the configuration')})"
 
 
 def _recovered(recovery: Recovery) -> str:
@@ -216,6 +226,10 @@ def _details(attempt: Attempt) -> tuple[Fact, ...]:
     facts += [
         Fact(name=f"Closing line of {brief(c.runner, 40)}", value=brief(c.line)) for c in evidence.closing[:_NAMES]
     ]
+    if attempt.reduced:
+        facts.append(
+            Fact(name="Less parallelism", value=" ".join(f"{name}={value}" for name, value in attempt.reduced))
+        )
     facts.append(Fact(name="Mailbox", value=brief(attempt.mailbox)))
     return tuple(facts)
 

@@ -94,6 +94,7 @@ class AttemptView:
     tone: Tone
     why: str
     line: str
+    rule: str  # that knew the failure, and where; empty if none did
     started: str
     waited: str  # empty where nothing was waited for
     duration: str

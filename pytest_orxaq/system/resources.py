@@ -84,7 +84,7 @@ def machine(top: Path) -> Machine:
     return Machine(
         platform=f"{system.sysname} {system.release} {system.machine}",
         python=f"{sys.implementation.name} {sys.version.split()[0]} {sys.executable}",
-        cpus=_cpus(),
+        cpus=cpus(),
         load=_load(),
         memory_total=memory.get("MemTotal:"),
         memory_available=memory.get("MemAvailable:"),
@@ -169,7 +169,7 @@ def _load() -> tuple[float, ...]:
         return ()
 
 
-def _cpus() -> int:
+def cpus() -> int:
     """The processors that we may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_orxaq.core.diagnosis import diagnose
 from pytest_orxaq.model import (
+    Action,
     Cause,
     ClosingLine,
     Counts,
@@ -18,6 +19,7 @@ from pytest_orxaq.model import (
     Exit,
     Finding,
     Resources,
+    Signature,
     Strength,
     Symptoms,
     TestOutcome,
@@ -32,6 +34,12 @@ CLAIM = ClosingLine(runner="pytest", line="= 2 failed in 0.1s =", counts=Counts(
 KILLED = Evidence(cut_off=("tests-1.jsonl",), running=("tests/test_a.py::test_big",))
 OOM = Resources(oom_kills=1)
 TESTS, FINDINGS, EXIT = EvidenceKind.TESTS, EvidenceKind.FINDINGS, EvidenceKind.EXIT
+
+
+def saw(action: Action, line: str = "LINE", *, fact: str = "", advice: str = "wait") -> Symptoms:
+    """That a rule knew a line, or something else."""
+    return Symptoms(signature=Signature(rule="a-rule", action=action, advice=advice, line=line, number=7, fact=fact))
+
 
 CASES = [
     # what it is, exit, evidence, symptoms, kind, cause
@@ -117,7 +125,7 @@ CASES = [
         "tests failed over a dead network",
         Exit(code=2),
         Evidence(failures=BAD),
-        Symptoms(transient="reset"),
+        saw(Action.RETRY, "reset"),
         TESTS,
         Cause.TESTS_FAILED,
     ),
@@ -171,13 +179,15 @@ CASES = [
         Cause.PASSED,
     ),
     ("no such target", Exit(code=2), Evidence(), Symptoms(missing_target="No rule"), TESTS, Cause.MISCONFIGURED),
-    ("git locked", Exit(code=128), Evidence(), Symptoms(git_lock="Unable to create"), EXIT, Cause.GIT_LOCKED),
-    ("transient", Exit(code=2), Evidence(), Symptoms(transient="Could not resolve host"), TESTS, Cause.TRANSIENT),
+    ("git locked", Exit(code=128), Evidence(), saw(Action.REPAIR, "Unable to create"), EXIT, Cause.GIT_LOCKED),
+    ("too much at once", Exit(code=2), Evidence(), saw(Action.RETRY_REDUCED), TESTS, Cause.OVERLOADED),
+    ("known to be for good", Exit(code=2), Evidence(), saw(Action.NO_RETRY), TESTS, Cause.COMMAND_FAILED),
+    ("transient", Exit(code=2), Evidence(), saw(Action.RETRY, "Could not resolve host"), TESTS, Cause.TRANSIENT),
     (
         "transient words, yet exit 0",
         Exit(code=0),
         TESTED,
-        Symptoms(transient="Could not resolve host"),
+        saw(Action.RETRY, "Could not resolve host"),
         TESTS,
         Cause.PASSED,
     ),
@@ -266,8 +276,7 @@ ORDER: tuple[tuple[Cause, dict[str, Any], dict[str, Any], dict[str, Any]], ...] 
     (Cause.TESTS_FAILED, {}, {"failures": BAD}, {}),
     (Cause.FINDINGS, {}, {"findings": (FINDING,)}, {}),
     (Cause.MISCONFIGURED, {}, {}, {"missing_target": "No rule"}),
-    (Cause.GIT_LOCKED, {}, {}, {"git_lock": "Unable to create"}),
-    (Cause.TRANSIENT, {}, {}, {"transient": "reset by peer"}),
+    (Cause.GIT_LOCKED, {}, {}, {"signature": saw(Action.REPAIR, "Unable to create").signature}),
     (Cause.COMMAND_FAILED, {"code": 2}, {}, {}),
 )
 
@@ -284,7 +293,7 @@ def test_the_surest_evidence_decides(first: int) -> None:
         seen |= of_symptoms
     found = diagnose(Exit(**exit), Evidence(**evidence), Symptoms(**seen), kind=FINDINGS)
     assert found.cause is ORDER[first][0]
-    assert found.line in {"", *seen.values()}
+    assert found.line in {"", "Unable to create", *(said for said in seen.values() if isinstance(said, str))}
 
 
 def test_what_is_missing_is_told_surest_first() -> None:
@@ -374,13 +383,15 @@ def test_the_running_tests_are_named(exit: Exit, seen: Symptoms) -> None:
         (Exit(code=2), Symptoms(make_signal="Killed", make_signal_line="LINE"), Cause.KILLED),
         (Exit(code=0), Symptoms(unclean_linter="LINE"), Cause.FINDINGS),
         (Exit(code=2), Symptoms(missing_target="LINE"), Cause.MISCONFIGURED),
-        (Exit(code=2), Symptoms(git_lock="LINE"), Cause.GIT_LOCKED),
-        (Exit(code=2), Symptoms(transient="LINE"), Cause.TRANSIENT),
+        (Exit(code=2), saw(Action.REPAIR), Cause.GIT_LOCKED),
+        (Exit(code=2), saw(Action.RETRY), Cause.TRANSIENT),
+        (Exit(code=2), saw(Action.RETRY_REDUCED), Cause.OVERLOADED),
+        (Exit(code=2), replace(saw(Action.NO_RETRY), make_failure="make's"), Cause.COMMAND_FAILED),
         (Exit(code=2), Symptoms(make_failure="LINE"), Cause.COMMAND_FAILED),
         (Exit(code=0), Symptoms(nothing_done="LINE"), Cause.UNPROVEN),
         (Exit(code=0), Symptoms(ignored_failure="LINE"), Cause.UNPROVEN),
     ],
-    ids=[f"line{number}" for number in range(11)],
+    ids=[f"line{number}" for number in range(13)],
 )
 def test_the_line_that_decided_is_kept(exit: Exit, seen: Symptoms, cause: Cause) -> None:
     """Where a line of output decided, it stands in the diagnosis."""
@@ -396,10 +407,43 @@ def test_the_closing_line_that_decided_is_kept() -> None:
     assert found.why == "1 test failed, says the closing line of mocha"
 
 
-def test_the_transient_ones_advice_is_its_own() -> None:
-    """A transient symptom comes with advice of its own."""
-    seen = Symptoms(transient="reset by peer", transient_advice="wait for the mirror")
-    assert diagnose(Exit(code=1), Evidence(), seen, kind=TESTS).advice == "wait for the mirror"
+@pytest.mark.parametrize("action", [Action.RETRY, Action.RETRY_REDUCED, Action.REPAIR, Action.NO_RETRY])
+def test_a_signature_brings_its_own_advice(action: Action) -> None:
+    """What a rule advises is what is advised, and the diagnosis says which rule it was."""
+    seen = saw(action, "reset by peer", advice="wait for the mirror")
+    found = diagnose(Exit(code=1), Evidence(), seen, kind=TESTS)
+    assert found.advice == "wait for the mirror"
+    assert found.signature == seen.signature
+
+
+def test_what_a_program_said_by_its_end_is_told() -> None:
+    """Where no line decided, the exit code or the signal that did is named."""
+    seen = saw(Action.RETRY, "", fact="exit code 6")
+    assert diagnose(Exit(code=6), Evidence(), seen, kind=EXIT).why == "exit code 6 means trouble that usually passes"
+    seen = saw(Action.NO_RETRY, "", fact="SIGXCPU", advice="look at ulimit")
+    found = diagnose(Exit(signal=24), Evidence(), seen, kind=EXIT)
+    assert (found.cause, found.why) == (Cause.COMMAND_FAILED, "it was ended by SIGXCPU")
+    assert found.advice == "look at ulimit"
+
+
+def test_a_line_does_not_say_why_a_signal_came() -> None:
+    """Words about something permanent do not turn a kill from outside into the command's own fault."""
+    assert diagnose(Exit(signal=9), Evidence(), saw(Action.NO_RETRY), kind=EXIT).cause is Cause.KILLED
+
+
+@pytest.mark.parametrize(
+    ("action", "cause"),
+    [
+        (Action.RETRY, Cause.TRANSIENT),
+        (Action.RETRY_REDUCED, Cause.OVERLOADED),
+        (Action.NO_RETRY, Cause.MISCONFIGURED),
+    ],
+)
+def test_a_command_that_could_not_start(action: Action, cause: Cause) -> None:
+    """Why it could not start may be a passing thing."""
+    seen = saw(action, "", fact="ETXTBSY")
+    found = diagnose(Exit(not_started="tool: Text file busy"), Evidence(), seen, kind=EXIT)
+    assert (found.cause, found.why) == (cause, "the command could not be started: tool: Text file busy")
 
 
 @pytest.mark.parametrize("code", [0, 1])
@@ -474,8 +518,7 @@ def test_what_passed_says_what_was_proven() -> None:
 words = st.sampled_from(["", "Killed", "139", "x"])
 symptoms = st.builds(
     Symptoms,
-    git_lock=words,
-    transient=words,
+    signature=st.none() | st.builds(Signature, rule=words, action=st.sampled_from(Action), advice=words, line=words),
     make_signal=words,
     missing_target=words,
     nothing_done=words,

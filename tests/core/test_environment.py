@@ -13,6 +13,7 @@ from pytest_orxaq.core.environment import (
     for_command,
     is_within,
     read_deadline,
+    reduced,
     spell_deadline,
     within,
     without_git_locals,
@@ -171,3 +172,19 @@ def test_a_gate_below_itself_is_recognised() -> None:
     assert not is_within(spelled, "lint", "/a")
     assert not is_within("", "", "")
     assert within("", "test", "/a") == "test@/a"
+
+
+def test_less_parallelism() -> None:
+    """What bounds parallel work is halved, from what was given or else from the number of CPUs, and is never nothing."""
+    unset = reduced({}, 8)
+    assert unset["ORXAQ_REDUCED"] == "1"
+    assert unset["PYTEST_XDIST_AUTO_NUM_WORKERS"] == unset["CARGO_BUILD_JOBS"] == unset["GOMAXPROCS"] == "4"
+    assert set(reduced({}, 1).values()) == {"1"}
+    given = reduced({"GOMAXPROCS": "6", "CARGO_BUILD_JOBS": "-2", "RUST_TEST_THREADS": "9" * 9}, 4)
+    assert (given["GOMAXPROCS"], given["CARGO_BUILD_JOBS"], given["RUST_TEST_THREADS"]) == ("3", "2", "2")
+
+
+def test_less_parallelism_where_the_default_is_none() -> None:
+    """Variables without which the work is done one by one are halved only where they are set."""
+    assert "CMAKE_BUILD_PARALLEL_LEVEL" not in reduced({}, 8)
+    assert reduced({"CMAKE_BUILD_PARALLEL_LEVEL": "6"}, 8)["CMAKE_BUILD_PARALLEL_LEVEL"] == "3"

@@ -42,9 +42,9 @@ def test_the_machine_is_retried(cause: Cause) -> None:
     assert delay(cause) == 1.0
 
 
-@pytest.mark.parametrize("cause", [Cause.TIMED_OUT, Cause.OUT_OF_MEMORY])
+@pytest.mark.parametrize("cause", [Cause.TIMED_OUT, Cause.OUT_OF_MEMORY, Cause.OVERLOADED])
 def test_what_is_costly_is_retried_once(cause: Cause) -> None:
-    """A time-out or an OOM is tried once more only, counted for each alone."""
+    """A time-out, an OOM or too much at once is tried once more only, counted for each alone."""
     assert delay(cause, attempts=(cause,), retries=100) is None
     assert delay(cause, attempts=(Cause.TRANSIENT, Cause.KILLED), retries=100) is not None
 

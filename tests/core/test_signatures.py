@@ -1,6 +1,8 @@
-"""What git, make and programs with a network say: the rules' own examples, real sentences, and hostile text."""
+"""What a failure looks like to rules, what make says, and hostile text."""
 
 import time
+
+from dataclasses import replace
 
 import pytest
 
@@ -8,87 +10,131 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_orxaq.core.signatures import (
-    RULES,
-    git_lock_complaint,
+    Facts,
+    applies,
     make_failures,
     missing_target,
     nothing_done,
-    transient_line,
+    recognise,
 )
+from pytest_orxaq.model import Action, Rule
 
 
-PERMANENT = (
-    "remote: Repository not found.",
-    "fatal: Authentication failed for 'https://example.org/x.git/'",
-    "fatal: unable to access 'https://example.org/x.git/': SSL certificate problem: certificate has expired",
-    "git@example.org: Permission denied (publickey).",
-    "Host key verification failed.",
-    "ERROR: No matching distribution found for nonsense",
-    "ERROR: Could not find a version that satisfies the requirement x==99 (from versions: 1.0, 2.0)",
-    "npm error code E404",
-    "npm error 404 Not Found - GET https://registry.example/x",
-    "E: Unable to locate package x",
-    "E: Failed to fetch http://deb.example.org/x.deb  404  Not Found [IP: 192.0.2.1 80]",
-    "Error response from daemon: unauthorized: authentication required",
-    'error: failed to select a version for the requirement `x = "^9"`',
-    "No space left on device",
-    # words of tests and of other programs
-    "E   TimeoutError: timed out",
-    "E   ConnectionResetError: [Errno 104] Connection reset by peer",
-    "requests.exceptions.ConnectionError: ('Connection aborted.', RemoteDisconnected('closed'))",
-    "assert response.status == 200, 'curl: (28) Connection timed out'",
-    "503 Service Unavailable",
-    "Connection refused",
-    "test_retry_after_429 PASSED",
-)
+def rule(id: str = "a-rule", action: Action = Action.RETRY, **other: object) -> Rule:
+    """A rule about lines that begin with its id, unless told otherwise."""
+    usual: dict[str, object] = {"advice": "wait", "programs": ("tool",)}
+    if not {"exits", "signals", "errnos", "exceptions"} & other.keys():
+        usual |= {"needles": (id,), "regex": f"{id}.*"}
+    return Rule(id=id, action=action, **usual | other)  # type: ignore[arg-type]
+
+
+def decisive(text: str, *rules: Rule, **facts: object) -> str:
+    """The id of the rule that decides, and the number of its line; empty if none does."""
+    found = recognise(Facts(text=text, **facts), rules).decisive  # type: ignore[arg-type]
+    return f"{found.rule}@{found.number}" if found else ""
+
+
+RETRY, OTHER = rule("retry"), rule("other", programs=("another",))
+NEVER = rule("never", Action.NO_RETRY)
+LOCK, LESS = rule("lock", Action.REPAIR, programs=("git",)), rule("less", Action.RETRY_REDUCED)
+EVER = rule("ever", Action.NO_RETRY, programs=())
 
 
 @pytest.mark.parametrize(
-    ("id", "text"),
-    [pytest.param(rule.id, text, id=f"{rule.id}-{at}") for rule in RULES for at, text in enumerate(rule.matches)],
-)
-def test_examples_that_match(id: str, text: str) -> None:
-    """Each example is recognised by its own rule, amid other output, and the whole line is quoted."""
-    signature = transient_line(f"noise\n{text}\r\nnoise\n")
-    assert signature is not None
-    assert (signature.id, signature.line) == (id, text.splitlines()[-1].strip())
-    assert signature.advice
-    assert signature.program
-
-
-@pytest.mark.parametrize("text", sorted({*PERMANENT, *(text for rule in RULES for text in rule.misses)}), ids=repr)
-def test_examples_that_do_not_match(text: str) -> None:
-    """What a retry cannot mend, and what is only said in passing, matches no rule at all."""
-    assert transient_line(f"noise\n{text}\nnoise\n") is None
-
-
-def test_rules_are_sound() -> None:
-    """Every rule has a name of its own, an example, and a needle that its examples contain."""
-    assert len({rule.id for rule in RULES}) == len(RULES)
-    assert all(rule.matches and all(rule.needle in text for text in rule.matches) for rule in RULES)
-
-
-CURL = "curl: (28) Connection timed out after 10001 milliseconds"
-NO_INDEX = "ERROR: Could not find a version that satisfies the requirement x (from versions: none)"
-RETRIED = "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken"
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "rules", "told"),
     [
-        (f"{RETRIED}\n{NO_INDEX}", NO_INDEX),
-        (f"{NO_INDEX}\n{RETRIED}\n", ""),
-        (f"{NO_INDEX}\n{RETRIED}\n{NO_INDEX}\n", NO_INDEX),
-        (f"{NO_INDEX}\n{NO_INDEX} x\n", ""),
-        (f"say {CURL}\n{CURL}\n", CURL),
-        (f"{CURL}\nsay {CURL}\n", CURL),
+        ("", (RETRY,), ""),
+        ("say retry\nre\ntry", (RETRY,), ""),
+        ("noise\nretry 1\nretry 2\nnoise", (RETRY,), "retry@3"),
+        ("  \x1b[1;31mretry\x1b[0m \r\n", (RETRY,), "retry@1"),
+        ("retry\nless\n", (RETRY, LESS), "less@2"),
+        ("less\nretry\n", (RETRY, LESS), "retry@2"),
+        ("lock\nretry\n", (RETRY, LOCK), "lock@1"),
+        ("lock\nlock\nretry\n", (RETRY, LOCK), "lock@2"),
+        ("never\nretry\n", (RETRY, NEVER), "never@1"),
+        ("retry\nnever\n", (RETRY, NEVER), "never@2"),
+        ("never\nother\n", (OTHER, NEVER), "other@2"),
+        ("other\nnever\n", (OTHER, NEVER), "other@1"),
+        ("other\never\n", (OTHER, EVER), "ever@2"),
+        ("never\nnever\n", (NEVER,), "never@2"),
+        ("never\nother\nretry\n", (RETRY, OTHER, NEVER), "other@2"),
     ],
-    ids=["above", "below", "between", "nowhere", "after another line", "before another line"],
 )
-def test_a_line_is_judged_by_what_stands_above_it(text: str, line: str) -> None:
-    """What must stand above does not stand below, and a line that only looks alike hides no other one."""
-    signature = transient_line(text)
-    assert (signature.line if signature else "") == line
+def test_what_decides(text: str, rules: tuple[Rule, ...], told: str) -> None:
+    """The last line does, a lock before it; and what is for good outweighs what the same program says beside it."""
+    assert decisive(text, *rules) == told
+
+
+def test_of_rules_that_know_a_line_the_first_counts() -> None:
+    """A rule further down does not see what another one took, also to pass it over."""
+    same = rule("never", Action.NO_RETRY, needles=("retry",), regex="retry.*")
+    assert decisive("retry", RETRY, same) == "retry@1"
+    assert decisive("retry", same, RETRY) == "never@1"
+    passed_over = rule("nothing", Action.IGNORE, needles=("retry 1",), regex="retry 1")
+    assert decisive("retry 1\nretry 2\nretry 1", passed_over, RETRY) == "retry@2"
+    assert decisive("retry 1", passed_over, RETRY) == ""
+
+
+def test_above_and_unless() -> None:
+    """What must stand above does not stand below or in the line; with what forbids a rule it knows nothing."""
+    below = rule("retry", above=("first", "1st"))
+    assert decisive("first\nretry", below) == "retry@2"
+    assert decisive("retry\nfirst\nretry", below) == "retry@3"
+    assert decisive("retry first\n", below) == ""
+    assert decisive("retry\nfirst", below) == ""
+    assert decisive("x\n1st\nretry\nfirst", below) == "retry@3"
+    but = rule("retry", unless=("denied.*",))
+    assert decisive("retry\n  denied: x", but) == ""
+    assert decisive("retry\nnot denied", but) == "retry@1"
+    assert decisive("retry\ndenied" + "!" * 1500, but) == "retry@1"
+
+
+def test_types_come_first_then_ends_then_lines() -> None:
+    """The surest knowledge decides, but never against what the same program says for good."""
+    typed = rule("typed", exceptions=("ssl.SSLError", "OSError"), programs=())
+    numbered = rule("numbered", errnos=("ETXTBSY",), programs=())
+    code, signal = rule("code", exits=(6, 7)), rule("signal", signals=("SIGXCPU",), programs=())
+    rules = (RETRY, NEVER, OTHER, code, signal, numbered, typed)
+    assert decisive("", *rules, exceptions=("x.Error", "OSError")) == "typed@0"
+    assert decisive("retry", *rules, exceptions=("OSError",), exit=6, program="tool") == "typed@0"
+    assert decisive("retry", *rules, errno="ETXTBSY", exit=6, program="tool") == "numbered@0"
+    assert decisive("other", *rules, exit=7, program="tool") == "code@0"
+    assert decisive("other", *rules, exit=7, program="make") == "other@1"
+    assert decisive("other", *rules, signal="SIGXCPU", program="make") == "signal@0"
+    assert decisive("never", *rules, exit=7, program="tool") == "never@1"
+    final = rule("final", Action.NO_RETRY, exits=(6,))
+    assert decisive("other", final, OTHER, exit=6, program="tool") == "final@0"
+    nothing = rule("nothing", Action.IGNORE, exits=(6,))
+    assert decisive("", nothing, exit=6, program="tool") == ""
+
+
+def test_what_told_is_kept() -> None:
+    """A signature says by what it was known, what to do, and where the words come from."""
+    known = recognise(Facts(exit=6, program="tool"), [rule(exits=(6,), source="tool.c")]).decisive
+    assert known is not None
+    assert (known.fact, known.line, known.advice, known.source) == ("exit code 6", "", "wait", "tool.c")
+    known = recognise(Facts(text="retry  now "), [RETRY]).decisive
+    assert known is not None
+    assert (known.fact, known.line, known.programs) == ("", "retry  now", ("tool",))
+
+
+def test_a_passive_rule_changes_nothing() -> None:
+    """It is told, once, with its last line; it neither decides nor takes a line from others."""
+    passive = rule("passive", Action.NO_RETRY, needles=("retry",), regex="retry.*", passive=True)
+    ended = rule("ended", exits=(6,), passive=True)
+    seen = recognise(Facts(text="retry 1\nretry 2", exit=6, program="tool"), [passive, ended, RETRY])
+    assert seen.decisive is not None
+    assert seen.decisive.rule == "retry"
+    assert [(each.rule, each.number, each.fact) for each in seen.passive] == [
+        ("ended", 0, "exit code 6"),
+        ("passive", 2, ""),
+    ]
+
+
+def test_a_rule_alone() -> None:
+    """Whether a rule knows a text does not depend on others, nor on its action."""
+    assert applies(rule(action=Action.IGNORE), "x\na-rule")
+    assert not applies(rule(), "a rule")
 
 
 @pytest.mark.parametrize("before", ["", "noise\n" * 2000], ids=["first line", "after much"])
@@ -99,61 +145,7 @@ def test_lines_are_read_wherever_they_stand(before: str, after: str) -> None:
     lines = ["make: *** [a] Error 1", "make: make: [b]", "make: *** [c] Error 2"]
     text = before + "\n".join((lines[0], lines[1], red.format(lines[2]))) + after
     assert [(failure.target, failure.line) for failure in make_failures(text)] == [("a", lines[0]), ("c", lines[2])]
-    assert git_lock_complaint(before + red.format(LOCKED[0]) + after) == LOCKED[0]
-    assert git_lock_complaint(f"{before}{LOCKED[0]}\n{LOCKED[1]}{after}") == LOCKED[1]
-
-
-def test_the_last_trouble_is_named() -> None:
-    """Of several complaints the last one is the likeliest to have decided."""
-    one, other = RULES[0].matches[0], "curl: (28) Connection timed out after 10001 milliseconds"
-    for text, last in ((f"{one}\n{other}\n", other), (f"{other}\n{one}\n", one)):
-        signature = transient_line(text)
-        assert signature is not None
-        assert signature.line == last
-
-
-LOCKED = (
-    "fatal: Unable to create '/x/.git/index.lock': File exists.",
-    "error: cannot lock ref 'refs/heads/a': Unable to create '/x/.git/refs/heads/a.lock': File exists.",
-    "error: could not lock config file .git/config: File exists",
-    "error: cannot lock ref 'refs/remotes/origin/a': is at 0123abc but expected 4567def",
-    "Another git process seems to be running in this repository, e.g.",
-    # sentences from git's po/, words from glibc's po/
-    "Schwerwiegend: Konnte '/x/.git/index.lock' nicht erstellen: Die Datei existiert bereits.",
-    "fatal : Impossible de créer '/x/.git/index.lock'\xa0: Le fichier existe.",
-    "fatal: No se puede crear '/x/.git/index.lock': El fichero ya existe.",
-    "fatale: Impossibile creare '/x/.git/index.lock': File già esistente.",
-    "fatal: Incapaz de criar '/x/.git/index.lock': O ficheiro existe.",
-    'ödesdigert: Kunde inte skapa "/x/.git/index.lock": Filen existerar.',
-    "błąd krytyczny: Nie można utworzyć „/x/.git/index.lock”: Plik istnieje.",
-    "критическая ошибка: Не удалось создать «/x/.git/index.lock»: Файл существует.",
-    "ölümcül: '/x/.git/index.lock' oluşturulamıyor: Dosya var.",
-    "치명적: '/x/.git/index.lock' 파일을 만들 수 없습니다: 파일이 있습니다.",
-    "致命错误：无法创建 '/x/.git/index.lock'：文件已存在。",
-    "致命錯誤: 無法建立 '/x/.git/index.lock'：檔案已存在。",
-)
-NOT_LOCKED = (
-    "fatal: Unable to create '/x/.git/index.lock': Permission denied",
-    "fatal: Unable to create '/x/.git/index.lock': Read-only file system",
-    "fatal: Unable to create '/x/.git/index.lock': No such file or directory",
-    "error: the lock file '/x/Cargo.lock' needs to be updated but --locked was passed",
-    "error: cannot lock ref 'refs/heads/a': 'refs/heads/a/b' exists; cannot create 'refs/heads/a'",
-    "FileExistsError: [Errno 17] File exists: '/x/.git/index.lock'",
-    "cp: cannot create regular file: File exists",
-    "index.lock",
-)
-
-
-@pytest.mark.parametrize("line", LOCKED, ids=repr)
-def test_git_locked(line: str) -> None:
-    """Git's complaint about a lock is recognised, in whatever language."""
-    assert git_lock_complaint(f"before\n{line}\nafter\n") == line
-
-
-@pytest.mark.parametrize("line", NOT_LOCKED, ids=repr)
-def test_git_not_locked(line: str) -> None:
-    """Other trouble with lock files is no lock that someone holds."""
-    assert git_lock_complaint(f"before\n{line}\nafter\n") == ""
+    assert decisive(before + red.format("retry") + after, RETRY) == f"retry@{before.count(chr(10)) + 1}"
 
 
 MAKE = {
@@ -238,19 +230,11 @@ def test_nothing_done(line: str, nothing: bool) -> None:
 
 HOSTILE = {
     "one long line": "make: *** [" * 500_000,
-    "one long line of locks": "'.lock': " * 500_000,
-    "lines of locks": ("'x.lock': " * 140 + "\n") * 500,
+    "one long line of needles": "retry never " * 500_000,
     "lines of make": ("make: *** [" * 130 + "\n") * 500,
     "lines of brackets": ("make: *** [" + "x] " * 450 + "\n") * 300,
-    "lines of needles": "".join(f"{rule.needle}\n" for rule in RULES) * 300,
-    "lines of references": ("error: cannot lock ref '" + "a: cannot lock ref '" * 60 + "\n") * 300,
-    "lines of apt": ("E: Failed to fetch x  " + "Connection " * 130 + "\n") * 300,
-    "lines of docker": ("Error response from daemon: Get https://x: " + "i/o timeou" * 130 + "\n") * 300,
-    "lines of Maven": ("[ERROR] " + "Could not transfer artifact a from/to b (c): " * 30 + "\n") * 300,
-    "lines of Go": ("go: " + 'Get "https://x": dial tcp: ' * 50 + "\n") * 300,
-    "lines of pnpm": ("ERR_PNPM_META_FETCH_FAIL GET x: " * 45 + "\n") * 300,
-    "lines of yarn": ('error An unexpected error occurred: "' + 'Request failed \\"502 ' * 60 + "\n") * 300,
-    "repeated needles": "".join(f"{rule.needle * 20}\n" for rule in RULES) * 20,
+    "lines of needles": "retry\nnever\nother\n" * 10_000,
+    "repeated needles": ("retry never other " * 80 + "\n") * 1000,
     "colours": ("make\x1b[" + "0" * 1400 + "\n") * 300,
 }
 
@@ -259,12 +243,32 @@ HOSTILE = {
 def test_hostile_output_takes_linear_time(text: str) -> None:
     """Long lines and masses of lookalikes are read in seconds; quadratic time would be hours."""
     started = time.process_time()
-    git_lock_complaint(text)
     make_failures(text)
     missing_target(text)
     nothing_done(text, "test")
-    transient_line(text)
+    recognise(Facts(text=text), [RETRY, NEVER, rule("other", above=("no such words",), unless=("never",))])
     assert time.process_time() - started < 20
+
+
+RULES = st.lists(st.sampled_from([RETRY, OTHER, NEVER, EVER, LOCK, LESS, rule("nothing", Action.IGNORE)]), unique=True)
+
+
+@given(st.lists(st.sampled_from(["retry", "other", "never", "ever", "lock", "less", "nothing", ""])), RULES)
+def test_never_against_what_is_for_good(lines: list[str], rules: list[Rule]) -> None:
+    """Whatever else is said, no program is tried again that said that it is for good, and every line has its number."""
+    found = recognise(Facts(text="\n".join(lines)), rules).decisive
+    known = {each.id: each for each in rules}
+    final = {
+        program
+        for line in lines
+        if line in known and known[line].action.permanent
+        for program in (known[line].programs or ("any",))
+    }
+    if found is None:
+        assert not [line for line in lines if line in known and line != "nothing"]
+    else:
+        assert lines[found.number - 1] == found.line == found.rule
+        assert found.action.permanent or not final & {*found.programs, "any"}
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -272,7 +276,16 @@ def test_hostile_output_takes_linear_time(text: str) -> None:
 def test_any_text_is_read(text: str, target: str) -> None:
     """No text makes the readers fail, and what they quote comes from it."""
     assert all(failure.line in text.replace("\x1b", "") or "\x1b" in text for failure in make_failures(text))
-    git_lock_complaint(text)
     missing_target(text)
     nothing_done(text, target)
-    transient_line(text)
+    recognise(Facts(text=text), [rule("lock"), rule("make"), rule("Error")])
+
+
+@pytest.mark.parametrize("before", ["#10 18.23 ", "320.0 ", "  0.512 ", "#7 \x1b[31m1.2 "])
+def test_lines_numbered_by_docker(before: str) -> None:
+    """What docker build writes before the output of its steps does not hide a line; other numbers do."""
+    rule = Rule(id="x", action=Action.RETRY, advice="x", needles=("tool:",), regex=r"tool: busy \d\.\d")
+    assert applies(rule, f"a\n{before}  tool: busy 1.2\nb\n")
+    assert not applies(rule, f"see {before}tool: busy 1.2\n")
+    assert not applies(replace(rule, unless=("tool: closed",)), f"a\n{before}tool: closed\n{before}tool: busy 1.2\nb\n")
+    assert not applies(rule, "3 tool: busy 1.2\n")

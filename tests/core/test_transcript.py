@@ -24,7 +24,7 @@ def test_without_a_runner_everything_is_outside() -> None:
 
 def test_by_closing_line() -> None:
     """What a runner printed between its opening and its closing words is left out."""
-    assert outside_tests(DATA, Exit(), (), (CLOSING,)) == "pip: Connection reset by peer\n\n\nmake: done\n"
+    assert outside_tests(DATA, Exit(), (), (CLOSING,)) == "pip: Connection reset by peer\n\n\n\nmake: done\n"
 
 
 def test_of_several_runners_the_first_opening_and_the_last_end_count() -> None:
@@ -34,13 +34,13 @@ def test_of_several_runners_the_first_opening_and_the_last_end_count() -> None:
     first = replace(CLOSING, offset=len("pip\n") + CLOSED, opened=len("pip\n") + OPENED)
     for closing in ((first, second), (second, first)):
         seen = outside_tests(data, Exit(), (), closing)
-        assert seen == "pip\npip: Connection reset by peer\n\n\nmake: done\n"
+        assert seen == "pip\npip: Connection reset by peer" + "\n" * 9 + "make: done\n"
 
 
 def test_a_runner_without_opening_words() -> None:
     """Where a runner does not say that it begins, its closing line is all that is known of it."""
     seen = outside_tests(DATA, Exit(), (), (replace(CLOSING, opened=None),))
-    assert seen == decode(DATA[:CLOSED]) + "\n\nmake: done\n"
+    assert seen == decode(DATA[:CLOSED]) + "\nmake: done\n"
 
 
 def test_journals_count_bytes_and_closing_lines_characters() -> None:
@@ -50,7 +50,7 @@ def test_journals_count_bytes_and_closing_lines_characters() -> None:
     exit = Exit(marks=((1.0, len(words.encode())),))
     assert outside_tests(data, exit, (Session(name="s", opened_at=1.0),), ()) == words + "\n"
     closing = ClosingLine(runner="go", line="rude words of a test", counts=Counts(), offset=len(words))
-    assert outside_tests(data, Exit(), (), (closing,)) == words + "\n\n"
+    assert outside_tests(data, Exit(), (), (closing,)) == words + "\n"
 
 
 def test_by_the_journal() -> None:
@@ -65,6 +65,23 @@ def test_by_the_journal() -> None:
 def test_a_session_older_than_all_marks() -> None:
     """Without a mark before the session nothing counts as outside."""
     assert outside_tests(DATA, Exit(), (Session(name="s", opened_at=1.5),), ()).strip() == ""
+
+
+def test_halves_of_lines_stay_apart() -> None:
+    """What was written before a runner, and not ended, is no part of the line after it."""
+    closing = ClosingLine(runner="go", line="passed", counts=Counts(), offset=6)
+    assert outside_tests(b"curl: passed (6)", Exit(), (), (closing,)) == "curl: \n (6)"
+
+
+@given(st.lists(st.sampled_from(["a", "b", ""]), max_size=9), st.integers(0, 9), st.integers(0, 9))
+def test_every_line_outside_keeps_its_number(lines: list[str], first: int, size: int) -> None:
+    """A line that tests had no hand in stands at the number at which it stands in the output."""
+    whole = [*lines[:first], *["===="] * (size + 1), *lines[first:]]
+    text = "\n".join(whole)
+    opened = len("".join(f"{line}\n" for line in lines[:first]))
+    closing = ClosingLine(runner="x", line="====", counts=Counts(), offset=opened + 5 * size, opened=opened)
+    seen = outside_tests(text.encode(), Exit(), (), (closing,)).split("\n")
+    assert seen == ["" if line == "====" else line for line in whole]
 
 
 @given(st.binary(), st.lists(st.tuples(st.floats(0, 9), st.integers(0, 99))), st.floats(0, 9))

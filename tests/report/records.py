@@ -288,6 +288,7 @@ def of_every_cause() -> list[RunRecord]:
         Cause.KILLED: Verdict.INFRASTRUCTURE,
         Cause.GIT_LOCKED: Verdict.INFRASTRUCTURE,
         Cause.TRANSIENT: Verdict.INFRASTRUCTURE,
+        Cause.OVERLOADED: Verdict.INFRASTRUCTURE,
         Cause.UNPROVEN: Verdict.UNPROVEN,
     }
     made = []
