@@ -210,11 +210,11 @@ class Breaker:
     # ------------------------------------------------------------ calls
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        """The function with this breaker around it. Raises TypeError for a generator function."""
+        """The function, or whatever can be called, with this breaker around it. Raises TypeError for a generator function."""
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"{function} is a generator function: use `with` the breaker inside of it instead")
-        if inspect.iscoroutinefunction(function):
-            return cast(Callable[P, T], self._around_coroutine(function))
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+            return cast(Callable[P, T], self._around_coroutine(cast(Any, function)))
         return self._around_function(function)
 
     def _around_function(self, function: Callable[P, T]) -> Callable[P, T]:

@@ -1,6 +1,7 @@
 """The circuit breaker as people use it: around functions, coroutines and blocks, by hand, in threads and processes."""
 
 import asyncio
+import functools
 import json
 import math
 import os
@@ -208,6 +209,16 @@ def test_an_answer_that_is_an_error(net: Net, way: Way) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_an_answer_ends_a_row_of_failures(net: Net, way: Way) -> None:
+    """Whoever gets it, and by whatever way."""
+    breaker, other = net.breaker(), net.breaker()
+    pass_through(other)
+    fail(breaker)
+    assert way(other, lambda: 1) == 1
+    assert breaker.snapshot().failures == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_few_frames_are_added(net: Net, way: Way) -> None:
     """A traceback is at most four frames longer, closed and half open."""
     breaker = net.opened()
@@ -296,6 +307,25 @@ def test_decorated_functions_keep_their_faces(net: Net) -> None:
 
     assert (call.__name__, call.__doc__, call(1, other=2)) == ("call", "Add.", 3)
     assert (acall.__name__, acall.__doc__, asyncio.run(acall(4))) == ("acall", "Return.", 4)
+
+
+def test_objects_and_methods_can_be_called(net: Net) -> None:
+    """Whatever can be called can be guarded: methods, partial functions, objects; those that give a coroutine are awaited."""
+    breaker = net.breaker()
+
+    class Asked:
+        async def __call__(self) -> None:
+            raise REFUSED
+
+        @breaker
+        def method(self, value: int) -> int:
+            return value
+
+    assert Asked().method(3) == 3
+    assert breaker(functools.partial(max, 1))(2) == 2
+    with pytest.raises(ConnectionRefusedError):
+        asyncio.run(breaker(Asked())())
+    assert breaker.snapshot().failures == 1
 
 
 def test_generators_are_refused(net: Net) -> None:
@@ -660,6 +690,30 @@ def test_interrupts_lose_no_lease(net: Net, way: Way) -> None:
     assert number > 40
 
 
+class Interrupted(FakeClock):
+    """A clock during whose first reading Ctrl-C comes."""
+
+    read = False
+
+    def wall(self) -> float:
+        """See Clock."""
+        if self.read:
+            return super().wall()
+        self.read = True
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_report_gives_the_lease_back(net: Net) -> None:
+    """Nobody will ever know how that probe ended: the next one is let in at once."""
+    breaker = net.opened()
+    net.clock.advance(10.0)
+    probe = breaker.acquire()
+    with instant(Interrupted(at=net.clock.wall())), pytest.raises(KeyboardInterrupt):
+        probe.success()
+    assert breaker.snapshot().state is State.HALF_OPEN
+    assert breaker.acquire().probe
+
+
 LATE = {"__exit__", "settle", "success", "_answered", "_report", "seconds_since"}
 
 
@@ -833,7 +887,9 @@ def test_listeners_change_nothing(net: Net, caplog: pytest.LogCaptureFixture) ->
 
 def test_it_costs_little_to_import() -> None:
     """Nothing of pytest, asyncio, SQLite, the command line or our model is loaded by it."""
-    script = "import sys, pytest_orxaq.resilience.breaker; print(*sys.modules)"
+    script = (
+        "import sys; before = {*sys.modules}; import pytest_orxaq.resilience.breaker; print(*{*sys.modules} - before)"
+    )
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
     assert not {"pytest", "asyncio", "sqlite3", "click", "random", "dataclasses", "pytest_orxaq.model"} & {*loaded}
 
