@@ -339,7 +339,7 @@ class Breaker:
     # ------------------------------------------------------------ permits
 
     def _prepared(self) -> Permit:
-        """A permit by the hint, or one that has to be asked for.
+        """A permit by the hint, or one that has to be asked for. Raises BreakerOpenError if that was just refused.
 
         The token of the latter is known before anybody is asked: whatever interrupts us, the lease can be given back.
         """
@@ -347,19 +347,21 @@ class Breaker:
         word = words[slot]
         permit = Permit(self, word >> EPOCH_SHIFT)
         if word & STATE_BITS != _CLOSED:
+            if self._refusal is not None:
+                self._refuse_again(self._refusal, word)
             permit.token = os.urandom(8).hex()
         if self._measures:
             permit.started = time.perf_counter()
         return permit
 
-    def _ask(self, permit: Permit) -> None:
-        words, slot = self._view
-        word, now = words[slot], clocks.current.wall()
-        known = self._refusal
-        # While it is open many may ask at the same time: nothing has changed since the last one was told.
-        if known is not None and word == known.word and known.at <= now < known.until:
-            permit.token = ""
+    def _refuse_again(self, known: _Refusal, word: int) -> None:
+        """While it is open many may ask at the same time: nothing has changed since the last one was told."""
+        now = clocks.current.wall()
+        if word == known.word and known.at <= now < known.until:
             raise BreakerOpenError(self.name, known.end - now, known.why)
+
+    def _ask(self, permit: Permit) -> None:
+        now = clocks.current.wall()
         change = self._change(Ask(token=permit.token))
         if change.answer.verdict is Verdict.REFUSED:
             permit.token = ""  # there is nothing to give back
