@@ -274,10 +274,11 @@ class Breaker:
     ) -> None:
         permits = _permits.get()
         number = len(permits) - 1
-        while permits[number]._breaker is not self:  # noqa: SLF001 - generators may leave in another order than they came
+        while number >= 0 and permits[number]._breaker is not self:  # noqa: SLF001 - generators leave in any order
             number -= 1
-        _permits.set(permits[:number] + permits[number + 1 :])
-        permits[number].settle(error)
+        if number >= 0:  # else it was entered in another context, by a fixture, say; a lease ends by itself
+            _permits.set(permits[:number] + permits[number + 1 :])
+            permits[number].settle(error)
 
     async def __aenter__(self) -> Permit:
         return self.__enter__()

@@ -1,6 +1,7 @@
 """The circuit breaker as people use it: around functions, coroutines and blocks, by hand, in threads and processes."""
 
 import asyncio
+import contextvars
 import functools
 import json
 import math
@@ -369,6 +370,16 @@ def test_blocks_nest(net: Net) -> None:
     with one as permit:
         permit.failure("the answer was no good")
     assert one.snapshot().failures == 1
+
+
+def test_a_block_that_is_left_elsewhere(net: Net) -> None:
+    """Where the context is another one nobody knows which call it was: that hides nothing, and harms nobody."""
+    breaker = net.breaker()
+    contextvars.copy_context().run(breaker.__enter__)
+    breaker.__exit__(ConnectionRefusedError, REFUSED, None)
+    with breaker:
+        contextvars.Context().run(breaker.__exit__, None, None, None)
+    assert breaker.snapshot().failures == 0
 
 
 def test_blocks_in_threads_and_tasks(net: Net) -> None:
