@@ -450,9 +450,11 @@ class Breaker:
         if self._asked is not None:
             self._store = store_at(os.fspath(self._asked))
             return self._store
-        from ..errors import MachineError  # noqa: PLC0415 - dear, and so is what follows
-        from .premises import BREAKERS, state_at  # noqa: PLC0415
-
+        try:
+            from ..errors import MachineError  # noqa: PLC0415 - dear, and so is what follows
+            from .premises import BREAKERS, state_at  # noqa: PLC0415
+        except ImportError as error:
+            raise StoreError(f"there is no state to share on this system ({error})") from error
         try:
             state = state_at(os.environ)
         except MachineError as error:

@@ -827,6 +827,15 @@ def test_no_place_for_state(home: Path, monkeypatch: pytest.MonkeyPatch, last: b
     assert not list((home / "tmp").iterdir())
 
 
+def test_a_system_without_our_state(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot even be imported, as on Windows, calls are made, and the breaker is this process's alone."""
+    monkeypatch.setitem(sys.modules, "pytest_orxaq.resilience.premises", None)
+    told: list[Event] = []
+    assert not used(Breaker("net", on_event=told.append)).snapshot().shared
+    assert told[0].why.startswith("there is no state to share on this system (")
+    assert not (home / "state").exists()
+
+
 def test_in_memory(home: Path) -> None:
     """A breaker that asks for it is its own, and touches no disk."""
     one, other = Breaker("net", threshold=1, store="memory"), Breaker("net", threshold=1, store="memory")
