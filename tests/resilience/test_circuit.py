@@ -885,8 +885,8 @@ def test_a_loss_is_in_the_journal(project: Callable[..., Any], monkeypatch: pyte
 def test_two_threads_lose_one_store(net: Net) -> None:
     """Whoever is second takes what the first has found, and nothing is told twice."""
     breaker = net.breaker()
-    first = breaker._lonely("lost", None)
-    assert breaker._lonely("lost", None) is first
+    first = breaker._ledger._lonely("lost", None)
+    assert breaker._ledger._lonely("lost", None) is first
     assert net.kinds == ["store-lost"]
 
 
@@ -925,7 +925,7 @@ inside, go_on = threading.Event(), threading.Event()
 def slow(row):
     inside.set(); go_on.wait()
     return row, None
-thread = threading.Thread(target=lambda: breaker._store.change("net", slow))
+thread = threading.Thread(target=lambda: breaker._ledger._store.change("net", slow))
 thread.start()
 inside.wait()
 child = os.fork()
@@ -947,5 +947,5 @@ def test_epochs_are_in_the_hint(net: Net) -> None:
     breaker = net.breaker()
     breaker.reset()
     breaker.reset()
-    words, slot = breaker._view
+    words, slot = breaker._ledger.view
     assert breaker.acquire().epoch == words[slot] >> EPOCH_SHIFT == 2
