@@ -126,7 +126,7 @@ def step(row: Row, event: Event, now: float, rules: Rules) -> tuple[Row, Answer]
             return _reported(row, event, now, rules)
         case Return():
             return returned(row, event)
-        case Command():
+        case _:
             return _next(row, event.state, why=event.why, since=now), Answer(verdict=Verdict.DONE)
 
 

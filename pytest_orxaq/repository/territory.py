@@ -27,6 +27,7 @@ class Territory:
     families: Mapping[str, str]  # of each git folder, the one that it shares refs and objects with
     outposts: frozenset[Identity] = frozenset()  # folders elsewhere that links in git's folders lead to
     around: frozenset[Identity] = frozenset()  # every folder that these lie in
+    devices: frozenset[int] = frozenset()  # of all these, and of what they lie in
 
     @property
     def all(self) -> frozenset[Identity]:
@@ -46,12 +47,15 @@ def survey(folders: Sequence[GitFolder]) -> Territory:
         for path in map(_folder_linked, _links_in(folder.path))
         if (place := identity(path))
     }
+    tops = [folder.top for folder in folders if folder.top is not None]
+    places = [*(str(folder.path) for folder in folders), *map(str, tops), *outposts.values()]
     return Territory(
         git_folders=_identified(folder.path for folder in folders),
-        work_trees=_identified(folder.top for folder in folders if folder.top is not None),
+        work_trees=_identified(tops),
         families={str(folder.path): str(folder.family) for folder in folders},
         outposts=frozenset(outposts),
         around=frozenset(place for path in outposts.values() for _, place in _upwards(path) if place is not None),
+        devices=frozenset(place[0] for path in places for _, place in _upwards(path) if place is not None),
     )
 
 
@@ -65,7 +69,9 @@ class Standpoint:
     def __init__(self, seen: Seen, territory: Territory) -> None:
         self.seen = seen
         self._territory = territory
-        self._ways = Ways(seen.pid, root=seen.root, here=seen.here, directory=seen.directory or "")
+        self._ways = Ways(
+            seen.pid, root=seen.root, here=seen.here, directory=seen.directory or "", trusted=territory.devices
+        )
 
     def home(self, aim: Aim) -> str | None:
         """The git folder of ours that a git works in: empty if that is another repository's, ``None`` if it may be ours.

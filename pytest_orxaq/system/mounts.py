@@ -3,7 +3,7 @@
 import os
 import re
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,7 @@ class Mount:
     kind: str = ""  # empty where it cannot be told
     mapped: bool = False  # the owner of a file in it need not be who made it
     point: str = ""  # where it is mounted
+    device: int = 0  # the number of its files' device
 
     @property
     def local(self) -> bool:
@@ -79,9 +80,13 @@ def mount_of(descriptor: int) -> Mount:
 class Ways:
     """The ways that a process has to files, by its own table of mounts. Nothing is asked of a file system that may be silent."""
 
-    def __init__(self, pid: int, *, root: str, here: str, directory: str) -> None:
-        """``root`` and ``here`` are where we find its root and its working folder; ``directory`` is what it calls that."""
+    def __init__(self, pid: int, *, root: str, here: str, directory: str, trusted: Collection[int] = ()) -> None:
+        """``root`` and ``here`` are where we find its root and its working folder; ``directory`` is what it calls that.
+
+        ``trusted`` are devices that answer, because they just did.
+        """
         self._pid, self._root, self._here, self._directory = pid, root, here, directory
+        self._trusted = trusted
 
     def far(self, path: str) -> Mount | None:
         """The first file system on the way to ``path`` that may not answer; None if all do.
@@ -116,7 +121,7 @@ class Ways:
         at, links = "", 0
         while True:
             mount = self._mounts.get(at or "/")
-            if mount is not None and not mount.answers:
+            if mount is not None and not mount.answers and mount.device not in self._trusted:
                 return mount
             part = pending.pop(0) if pending else None
             if part is None:
@@ -148,4 +153,5 @@ def _mount(words: Sequence[str]) -> Mount:
     """A line of a table of mounts, in which blanks and their like are written in octal (proc(5))."""
     kind = words[words.index("-", 6) + 1]
     point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), words[4])
-    return Mount(kind=kind, mapped=kind in _WITHOUT_OWNERS or "idmapped" in words[5].split(","), point=point)
+    mapped = kind in _WITHOUT_OWNERS or "idmapped" in words[5].split(",")
+    return Mount(kind=kind, mapped=mapped, point=point, device=os.makedev(*map(int, words[2].split(":"))))

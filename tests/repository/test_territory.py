@@ -275,3 +275,9 @@ def test_every_lock_lies_in_the_territory(top: Path, tmp_path: Path) -> None:
     locks = find(Places(own=top / ".git", common=top / ".git", top=top)).locks
     assert len(locks) == 3
     assert {lock.directory for lock in locks} == set(survey(found.folders).git_folders.values())
+
+
+def test_the_devices_that_it_lies_on_have_answered(top: Path) -> None:
+    """Those of its folders, and of all that they lie in: who works there can be asked, whatever the file system."""
+    assert {top.stat().st_dev, Path("/").stat().st_dev} <= of(top / ".git", top).devices
+    assert Path("/proc").stat().st_dev not in of(top / ".git", top).devices

@@ -1,6 +1,7 @@
 """Retries of functions, generators and runs: what is tried again, how often, and what comes out."""
 
 import gc
+import subprocess
 import sys
 import threading
 import time
@@ -404,6 +405,23 @@ def test_the_machine_throws_dice() -> None:
     thrown = {Clock().jitter() for _ in range(50)}
     assert len(thrown) > 40
     assert all(0 <= number < 1 for number in thrown)
+
+
+def test_forked_children_throw_their_own_dice() -> None:
+    """A child does not wait exactly as long as its parent."""
+    code = """
+import os
+from pytest_orxaq.resilience.clock import Clock
+Clock().jitter()
+read, write = os.pipe()
+if not os.fork():
+    os.write(write, repr(Clock().jitter()).encode())
+    os._exit(0)
+os.wait()
+print(repr(Clock().jitter()) != os.read(read, 99).decode())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"
 
 
 @pytest.mark.parametrize(

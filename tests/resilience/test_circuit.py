@@ -1,6 +1,8 @@
 """The circuit breaker as people use it: around functions, coroutines and blocks, by hand, in threads and processes."""
 
 import asyncio
+import contextvars
+import functools
 import json
 import math
 import os
@@ -208,6 +210,16 @@ def test_an_answer_that_is_an_error(net: Net, way: Way) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_an_answer_ends_a_row_of_failures(net: Net, way: Way) -> None:
+    """Whoever gets it, and by whatever way."""
+    breaker, other = net.breaker(), net.breaker()
+    pass_through(other)
+    fail(breaker)
+    assert way(other, lambda: 1) == 1
+    assert breaker.snapshot().failures == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_few_frames_are_added(net: Net, way: Way) -> None:
     """A traceback is at most four frames longer, closed and half open."""
     breaker = net.opened()
@@ -298,6 +310,25 @@ def test_decorated_functions_keep_their_faces(net: Net) -> None:
     assert (acall.__name__, acall.__doc__, asyncio.run(acall(4))) == ("acall", "Return.", 4)
 
 
+def test_objects_and_methods_can_be_called(net: Net) -> None:
+    """Whatever can be called can be guarded: methods, partial functions, objects; those that give a coroutine are awaited."""
+    breaker = net.breaker()
+
+    class Asked:
+        async def __call__(self) -> None:
+            raise REFUSED
+
+        @breaker
+        def method(self, value: int) -> int:
+            return value
+
+    assert Asked().method(3) == 3
+    assert breaker(functools.partial(max, 1))(2) == 2
+    with pytest.raises(ConnectionRefusedError):
+        asyncio.run(breaker(Asked())())
+    assert breaker.snapshot().failures == 1
+
+
 def test_generators_are_refused(net: Net) -> None:
     """What would leave the breaker before it has begun is a mistake, and it says what to do."""
 
@@ -339,6 +370,16 @@ def test_blocks_nest(net: Net) -> None:
     with one as permit:
         permit.failure("the answer was no good")
     assert one.snapshot().failures == 1
+
+
+def test_a_block_that_is_left_elsewhere(net: Net) -> None:
+    """Where the context is another one nobody knows which call it was: that hides nothing, and harms nobody."""
+    breaker = net.breaker()
+    contextvars.copy_context().run(breaker.__enter__)
+    breaker.__exit__(ConnectionRefusedError, REFUSED, None)
+    with breaker:
+        contextvars.Context().run(breaker.__exit__, None, None, None)
+    assert breaker.snapshot().failures == 0
 
 
 def test_blocks_in_threads_and_tasks(net: Net) -> None:
@@ -660,6 +701,30 @@ def test_interrupts_lose_no_lease(net: Net, way: Way) -> None:
     assert number > 40
 
 
+class Interrupted(FakeClock):
+    """A clock during whose first reading Ctrl-C comes."""
+
+    read = False
+
+    def wall(self) -> float:
+        """See Clock."""
+        if self.read:
+            return super().wall()
+        self.read = True
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_report_gives_the_lease_back(net: Net) -> None:
+    """Nobody will ever know how that probe ended: the next one is let in at once."""
+    breaker = net.opened()
+    net.clock.advance(10.0)
+    probe = breaker.acquire()
+    with instant(Interrupted(at=net.clock.wall())), pytest.raises(KeyboardInterrupt):
+        probe.success()
+    assert breaker.snapshot().state is State.HALF_OPEN
+    assert breaker.acquire().probe
+
+
 LATE = {"__exit__", "settle", "success", "_answered", "_report", "seconds_since"}
 
 
@@ -762,6 +827,15 @@ def test_no_place_for_state(home: Path, monkeypatch: pytest.MonkeyPatch, last: b
     assert not list((home / "tmp").iterdir())
 
 
+def test_a_system_without_our_state(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot even be imported, as on Windows, calls are made, and the breaker is this process's alone."""
+    monkeypatch.setitem(sys.modules, "pytest_orxaq.resilience.premises", None)
+    told: list[Event] = []
+    assert not used(Breaker("net", on_event=told.append)).snapshot().shared
+    assert told[0].why.startswith("there is no state to share on this system (")
+    assert not (home / "state").exists()
+
+
 def test_in_memory(home: Path) -> None:
     """A breaker that asks for it is its own, and touches no disk."""
     one, other = Breaker("net", threshold=1, store="memory"), Breaker("net", threshold=1, store="memory")
@@ -811,8 +885,8 @@ def test_a_loss_is_in_the_journal(project: Callable[..., Any], monkeypatch: pyte
 def test_two_threads_lose_one_store(net: Net) -> None:
     """Whoever is second takes what the first has found, and nothing is told twice."""
     breaker = net.breaker()
-    first = breaker._lonely("lost", None)
-    assert breaker._lonely("lost", None) is first
+    first = breaker._ledger._lonely("lost", None)
+    assert breaker._ledger._lonely("lost", None) is first
     assert net.kinds == ["store-lost"]
 
 
@@ -833,7 +907,9 @@ def test_listeners_change_nothing(net: Net, caplog: pytest.LogCaptureFixture) ->
 
 def test_it_costs_little_to_import() -> None:
     """Nothing of pytest, asyncio, SQLite, the command line or our model is loaded by it."""
-    script = "import sys, pytest_orxaq.resilience.breaker; print(*sys.modules)"
+    script = (
+        "import sys; before = {*sys.modules}; import pytest_orxaq.resilience.breaker; print(*{*sys.modules} - before)"
+    )
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
     assert not {"pytest", "asyncio", "sqlite3", "click", "random", "dataclasses", "pytest_orxaq.model"} & {*loaded}
 
@@ -849,7 +925,7 @@ inside, go_on = threading.Event(), threading.Event()
 def slow(row):
     inside.set(); go_on.wait()
     return row, None
-thread = threading.Thread(target=lambda: breaker._store.change("net", slow))
+thread = threading.Thread(target=lambda: breaker._ledger._store.change("net", slow))
 thread.start()
 inside.wait()
 child = os.fork()
@@ -871,5 +947,5 @@ def test_epochs_are_in_the_hint(net: Net) -> None:
     breaker = net.breaker()
     breaker.reset()
     breaker.reset()
-    words, slot = breaker._view
+    words, slot = breaker._ledger.view
     assert breaker.acquire().epoch == words[slot] >> EPOCH_SHIFT == 2

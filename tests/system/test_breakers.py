@@ -381,6 +381,17 @@ def test_setting_up_is_tried_again(path: str) -> None:
     reader.close()
 
 
+def test_setting_up_is_given_up(path: str) -> None:
+    """After some time, if others do not let go."""
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other,
+        contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            breakers._prepare(connection, until=time.monotonic())
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
 def test_an_interrupted_change_has_not_happened(path: str, error: type[BaseException]) -> None:
     """Whatever ends it, the row is as before, and the store is free."""

@@ -28,7 +28,7 @@ def test_the_file_system_is_told(descriptor: int) -> None:
     assert mount_of(descriptor).kind
     assert mount_of(descriptor).local
     with Path("/proc/self/stat").open() as file:
-        assert mount_of(file.fileno()) == Mount(kind="proc", point="/proc")
+        assert mount_of(file.fileno()) == Mount(kind="proc", point="/proc", device=os.stat("/proc").st_dev)
     assert mount_of(10**6) == Mount()
     assert not Mount().local
 
@@ -62,7 +62,7 @@ def test_owners_that_mean_nothing(
 
 
 @pytest.fixture
-def ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
+def ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ways:
     """Of a process whose root is the folder of the test, with a network mount in it, another below, and links to them."""
     lines = [
         "1 0 8:1 / / rw - ext4 /dev/x rw",
@@ -80,7 +80,8 @@ def ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ways:
         *(("here", "."), ("gone", "/nowhere/../made/x")),
     ):
         (tmp_path / "work" / name).symlink_to(target)
-    return Ways(7, root=str(tmp_path), here="/proc/7/cwd", directory="/work")
+    trusted = getattr(request, "param", ())
+    return Ways(7, root=str(tmp_path), here="/proc/7/cwd", directory="/work", trusted=trusted)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,13 @@ def test_ways_over_what_may_not_answer(ways: Ways, tmp_path: Path, path: str, po
     """Found by the table alone and by links that were read on the way there; even where it leads on to what answers."""
     far = ways.far(path.format(root=tmp_path, here="/proc/7/cwd"))
     assert (far and far.point) == point
+
+
+@pytest.mark.parametrize("ways", [[os.makedev(0, 9)]], indirect=True)
+def test_what_has_answered_is_trusted(ways: Ways, tmp_path: Path) -> None:
+    """The file system that a repository lies on must be asked; others of its kind need not."""
+    assert ways.far(f"{tmp_path}/far away/x") is None
+    assert ways.far(f"{tmp_path}/made/x") is not None
 
 
 @pytest.mark.usefixtures("ways")
