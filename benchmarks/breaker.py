@@ -26,7 +26,7 @@ from retry import as_coroutine, each, each_awaited, steady, version
 from pytest_orxaq.resilience import Breaker
 
 
-HEADING = "## Closed circuit breakers, beside other libraries"
+HEADING = "## Circuit breakers, beside other libraries"
 PEERS = ("pybreaker", "circuitbreaker", "purgatory", "aiobreaker", "interlock-cb", "nopanic")
 OURS = "orxaq, shared by processes"
 NEVER = 10**9  # failures

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from pytest_orxaq.resilience import Breaker, BreakerOpenError, Permit
+from pytest_orxaq.resilience import Breaker, BreakerOpenError, Event, Kind, Permit
 
 
 LEASE = 0.3  # seconds that a probe keeps the others out
@@ -29,9 +29,16 @@ COOLDOWN, COOLDOWN_MAX = 0.01, 0.04
 SILENCE = 20.0  # seconds without a probe after which it counts as wedged: a busy machine is slow
 KILLED = 0.2  # of the probes' holders
 ANSWERED = 0.1  # of the probes
+ALONE = 75  # how a process ends that lost the store
 
 
 # ---------------------------------------------------------------- a process that calls
+
+
+def leave_if_alone(event: Event) -> None:
+    """A process that lost the store, because others held it for too long, does not share any more: it is no part of this."""
+    if event.kind is Kind.STORE_LOST:
+        os._exit(ALONE)
 
 
 def work(store: str, log: str, seed: str) -> None:
@@ -44,7 +51,7 @@ def work(store: str, log: str, seed: str) -> None:
         cooldown_max=COOLDOWN_MAX,
         probe_timeout=LEASE,
         store=store,
-        on=lambda error: isinstance(error, OSError),
+        on_event=leave_if_alone,
     )
     journal = os.open(log, os.O_WRONLY | os.O_APPEND)
 
@@ -151,7 +158,7 @@ class Soak:
         self.log.touch()
         self.dice = random.Random(seed)
         self.living: dict[int, subprocess.Popen[bytes]] = {}
-        self.started = self.killed = self.seen = 0
+        self.started = self.killed = self.alone = self.seen = 0
         self.rest = ""
 
     def start(self) -> None:
@@ -178,7 +185,11 @@ class Soak:
                     if self.dice.random() < KILLED:
                         self.kill(pid)
                 for one in list(self.living.values()):
-                    if one.poll() is not None:
+                    if one.poll() == ALONE:
+                        del self.living[one.pid]
+                        self.alone += 1
+                        self.start()
+                    elif one.poll() is not None:
                         return f"FAILED: a process ended with {one.returncode}"
                 time.sleep(0.001)
         return ""
@@ -225,7 +236,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(
         f"{len(story.probes)} probes in {time.monotonic() - began:.0f} s, {sum(p.answered for p in story.probes)} answered;"
     )
-    print(f"{soak.killed} processes were killed, {held} of them in the middle of their probe")
+    print(
+        f"{soak.killed} processes were killed, {held} of them in the middle of their probe; {soak.alone} lost the store"
+    )
     print("\n".join(wrong) or "0 duplicate probes, 0 overlapping, 0 wedges.")
     return 1 if wrong else 0
 

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 
 if TYPE_CHECKING:
-    from .breaker import Breaker, BreakerOpenError, Permit
+    from .breaker import Breaker
     from .budget import Budget
     from .call import End
     from .events import Event, Kind, subscribe
     from .judgement import transient
     from .outcome import CallAttempt, Outcome
+    from .permit import BreakerOpenError, Permit
     from .retry import Retry
     from .scope import DeadlineError, deadline
 
@@ -33,7 +34,7 @@ __all__ = [
 
 _HOMES: Final = {
     "Breaker": "breaker",
-    "BreakerOpenError": "breaker",
+    "BreakerOpenError": "permit",
     "Budget": "budget",
     "CallAttempt": "outcome",
     "DeadlineError": "scope",
@@ -41,7 +42,7 @@ _HOMES: Final = {
     "Event": "events",
     "Kind": "events",
     "Outcome": "outcome",
-    "Permit": "breaker",
+    "Permit": "permit",
     "Retry": "retry",
     "deadline": "scope",
     "subscribe": "events",

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 from ..core.breaker import (
@@ -20,31 +19,29 @@ from ..core.breaker import (
     LONGEST,
     STATE_BITS,
     STREAK,
-    Answer,
     Ask,
     Command,
-    Event,
     Report,
     Return,
-    Row,
     Rules,
     State,
     Verdict,
     anchored,
     hint,
     remaining,
-    step,
 )
-from ..system.breakers import Change, Private, Shared, Store, StoreError, store_at
-from .bulletin import announce, announce_loss
+from ..system.breakers import Change
 from .clock import clocks
 from .events import Listener
 from .judgement import transient
-from .outcome import described
+from .ledger import Ledger
+from .permit import BreakerOpenError, Permit
 
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+__all__ = ["Breaker", "BreakerOpenError", "Permit", "Snapshot", "unanswered"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,24 +50,6 @@ Failing: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[E
 _CLOSED: Final = int(State.CLOSED)
 _LONGEST_WHY = 500  # characters of a failure's words
 _TRUSTED = 1.0  # seconds for which a refusal is repeated without a look: whoever reset it may have died before the hint
-_LOOKED = Answer(verdict=Verdict.DONE)
-
-
-class BreakerOpenError(Exception):
-    """A call was not made, because its circuit breaker is open.
-
-    ``retry_after``: seconds after which asking makes sense, infinite if a person has to act first.
-    """
-
-    def __init__(self, name: str, retry_after: float, why: str) -> None:
-        super().__init__(name, retry_after, why)
-        self.name = name
-        self.retry_after = retry_after
-        self.why = why
-
-    def __str__(self) -> str:
-        again = f"the next trial is in {self.retry_after:.0f} s" if isfinite(self.retry_after) else "until it is reset"
-        return f"the circuit breaker {self.name!r} is open ({self.why}); {again}"
 
 
 class _Refusal(NamedTuple):
@@ -98,53 +77,6 @@ class Snapshot(NamedTuple):
 def unanswered(error: Exception) -> bool:
     """Whether an exception says that the other side did not answer, rather than what it answered."""
     return isinstance(error, (ConnectionError, TimeoutError)) or transient(error)
-
-
-class Permit:
-    """Leave for one call; one of ``success``, ``failure`` and ``cancel`` must be called, and the first one counts."""
-
-    # Of the class while they are as usual: a permit is made for every call, and this halves its price.
-    token = ""  # of a probe
-    started = 0.0
-    _open = True
-
-    def __init__(self, breaker: "Breaker", epoch: int) -> None:
-        self._breaker = breaker
-        self.epoch = epoch
-
-    @property
-    def probe(self) -> bool:
-        """Whether this is the one call that decides whether the breaker closes."""
-        return bool(self.token)
-
-    def success(self, seconds: float = 0.0) -> None:
-        """The other side answered, be it with an error of ours; after so many seconds."""
-        if self._open:
-            self._open = False
-            self._breaker._answered(self, seconds)  # noqa: SLF001 - two halves of one thing
-
-    def failure(self, why: str) -> None:
-        """It did not, in words."""
-        if self._open:
-            self._open = False
-            self._breaker._failed(self, why)  # noqa: SLF001
-
-    def cancel(self) -> None:
-        """Nobody knows: if this was the probe, somebody else may be it at once."""
-        if self._open:
-            self._open = False
-            self._breaker._returned(self)  # noqa: SLF001
-
-    def settle(self, error: BaseException | None) -> None:
-        """The call ended, with this exception or none: what that means is the breaker's to say."""
-        if error is None:
-            self.success(self._breaker.seconds_since(self.started))
-        elif not isinstance(error, Exception):
-            self.cancel()
-        elif self._breaker.is_failure(error):
-            self.failure(_described(error))
-        else:
-            self.success(self._breaker.seconds_since(self.started))
 
 
 _permits: ContextVar[tuple[Permit, ...]] = ContextVar("orxaq_breaker_permits", default=())
@@ -196,12 +128,7 @@ class Breaker:
         )
         _check(name, self.rules)
         self._fails = _judge(on)
-        self._listeners = () if on_event is None else (on_event,)
-        self._events = ""  # the folder of the journal
-        self._asked = store
-        self._store: Store | None = Private() if store == "memory" else None
-        self._alone: dict[str, Private] = {}
-        self._view: tuple[Any, int] = ((0,), 0)  # the hints, and which of them is ours; one attribute: threads
+        self._ledger = Ledger(name, self.rules, store, () if on_event is None else (on_event,))
         self._measures = failure_rate is not None or slow_call is not None
         self._refusal: _Refusal | None = None  # the last one
         self._untold = 0  # answers that the row does not know of; approximately: threads may lose some
@@ -220,7 +147,7 @@ class Breaker:
     def _around_function(self, function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-            words, slot = self._view
+            words, slot = self._ledger.view
             word = words[slot]
             if word & STATE_BITS != _CLOSED or self._measures:
                 with self:
@@ -230,7 +157,7 @@ class Breaker:
             except BaseException as error:
                 Permit(self, word >> EPOCH_SHIFT).settle(error)
                 raise
-            words, slot = self._view
+            words, slot = self._ledger.view
             if words[slot] & STREAK:
                 Permit(self, word >> EPOCH_SHIFT).success()
             return value
@@ -241,7 +168,7 @@ class Breaker:
         # The same once more: to share it would cost what it saves.
         @functools.wraps(function)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-            words, slot = self._view
+            words, slot = self._ledger.view
             word = words[slot]
             if word & STATE_BITS != _CLOSED or self._measures:
                 with self:
@@ -251,7 +178,7 @@ class Breaker:
             except BaseException as error:
                 Permit(self, word >> EPOCH_SHIFT).settle(error)
                 raise
-            words, slot = self._view
+            words, slot = self._ledger.view
             if words[slot] & STREAK:
                 Permit(self, word >> EPOCH_SHIFT).success()
             return value
@@ -274,10 +201,11 @@ class Breaker:
     ) -> None:
         permits = _permits.get()
         number = len(permits) - 1
-        while permits[number]._breaker is not self:  # noqa: SLF001 - generators may leave in another order than they came
+        while number >= 0 and permits[number]._breaker is not self:  # noqa: SLF001 - generators leave in any order
             number -= 1
-        _permits.set(permits[:number] + permits[number + 1 :])
-        permits[number].settle(error)
+        if number >= 0:  # else it was entered in another context, by a fixture, say; a lease ends by itself
+            _permits.set(permits[:number] + permits[number + 1 :])
+            permits[number].settle(error)
 
     async def __aenter__(self) -> Permit:
         return self.__enter__()
@@ -313,19 +241,19 @@ class Breaker:
 
     def force_open(self, why: str = "by hand") -> None:
         """Let nobody in until :meth:`reset`."""
-        self._change(Command(state=State.FORCED_OPEN, why=why))
+        self._ledger.change(Command(state=State.FORCED_OPEN, why=why))
 
     def disable(self, why: str = "by hand") -> None:
         """Let everybody in and count nothing, until :meth:`reset`."""
-        self._change(Command(state=State.DISABLED, why=why))
+        self._ledger.change(Command(state=State.DISABLED, why=why))
 
     def reset(self) -> None:
         """Begin anew, closed."""
-        self._change(Command(state=State.CLOSED))
+        self._ledger.change(Command(state=State.CLOSED))
 
     def snapshot(self) -> Snapshot:
         """How things are."""
-        row, now = self._apply(lambda row: (row, _LOOKED)).after, clocks.current.wall()
+        row, now = self._ledger.look(), clocks.current.wall()
         return Snapshot(
             name=self.name,
             state=row.state,
@@ -333,34 +261,36 @@ class Breaker:
             failures=row.fails,
             trips=row.trips,
             retry_after=remaining(anchored(row, now), now),
-            shared=isinstance(self._store, Shared),
+            shared=self._ledger.shared,
         )
 
     # ------------------------------------------------------------ permits
 
     def _prepared(self) -> Permit:
-        """A permit by the hint, or one that has to be asked for.
+        """A permit by the hint, or one that has to be asked for. Raises BreakerOpenError if that was just refused.
 
         The token of the latter is known before anybody is asked: whatever interrupts us, the lease can be given back.
         """
-        words, slot = self._view
+        words, slot = self._ledger.view
         word = words[slot]
         permit = Permit(self, word >> EPOCH_SHIFT)
         if word & STATE_BITS != _CLOSED:
+            if self._refusal is not None:
+                self._refuse_again(self._refusal, word)
             permit.token = os.urandom(8).hex()
         if self._measures:
             permit.started = time.perf_counter()
         return permit
 
-    def _ask(self, permit: Permit) -> None:
-        words, slot = self._view
-        word, now = words[slot], clocks.current.wall()
-        known = self._refusal
-        # While it is open many may ask at the same time: nothing has changed since the last one was told.
-        if known is not None and word == known.word and known.at <= now < known.until:
-            permit.token = ""
+    def _refuse_again(self, known: _Refusal, word: int) -> None:
+        """While it is open many may ask at the same time: nothing has changed since the last one was told."""
+        now = clocks.current.wall()
+        if word == known.word and known.at <= now < known.until:
             raise BreakerOpenError(self.name, known.end - now, known.why)
-        change = self._change(Ask(token=permit.token))
+
+    def _ask(self, permit: Permit) -> None:
+        now = clocks.current.wall()
+        change = self._ledger.change(Ask(token=permit.token))
         if change.answer.verdict is Verdict.REFUSED:
             permit.token = ""  # there is nothing to give back
             self._refusal = _refusal(change, now)
@@ -369,8 +299,9 @@ class Breaker:
         if change.answer.verdict is Verdict.CALL:
             permit.token = ""
 
-    def _answered(self, permit: Permit, seconds: float) -> None:
-        words, slot = self._view
+    def answered(self, permit: Permit, seconds: float) -> None:
+        """See Owner."""
+        words, slot = self._ledger.view
         if not (words[slot] & STREAK or permit.token or self._measures):
             return
         slow = self.rules.slow_call is not None and seconds > self.rules.slow_call
@@ -388,13 +319,14 @@ class Breaker:
         self._told_at = now
         return True
 
-    def _failed(self, permit: Permit, why: str) -> None:
+    def failed(self, permit: Permit, why: str) -> None:
+        """See Owner."""
         self._report(permit, why.strip()[:_LONGEST_WHY] or "it failed", 0.0)
 
     def _report(self, permit: Permit, failure: str, seconds: float) -> None:
         untold, self._untold = self._untold, 0
         try:
-            self._change(
+            self._ledger.change(
                 Report(
                     epoch=permit.epoch,
                     token=permit.token,
@@ -405,69 +337,13 @@ class Breaker:
                 )
             )
         except BaseException:  # Ctrl-C, say: the lease must not be lost with it
-            self._returned(permit)
+            self.returned(permit)
             raise
 
-    def _returned(self, permit: Permit) -> None:
+    def returned(self, permit: Permit) -> None:
+        """See Owner."""
         if permit.token:
-            self._change(Return(token=permit.token))
-
-    # ------------------------------------------------------------ the store
-
-    def _change(self, event: Event) -> Change:
-        def decide(row: Row) -> tuple[Row, Answer]:
-            # The time is taken when we are alone with the row: who waited for that would bring one from before.
-            after, answer = step(row, event, clocks.current.wall(), self.rules)
-            return (after if after.why in {"", row.why} else after._replace(why=_redacted(after.why))), answer
-
-        change = self._apply(decide, event)
-        before, after = change.before, change.after
-        if before.state is not after.state or (before.epoch != after.epoch and after.state is State.HALF_OPEN):
-            announce(
-                *(self.name, before.state, after.state),
-                why=after.why,
-                wait=after.wait,
-                own=self._listeners,
-                events=self._events,
-            )
-        return change
-
-    def _apply(self, decide: Callable[[Row], tuple[Row, Answer]], event: Event | None = None) -> Change:
-        store = self._store
-        try:
-            store = store or self._found()
-            change = store.change(self.name, decide)
-        except StoreError as error:
-            change = self._lonely(str(error), event).change(self.name, decide)
-        self._view = (change.words, change.slot)
-        return change
-
-    def _found(self) -> Store:
-        """The store, looked for when it is first needed."""
-        if self._asked is not None:
-            self._store = store_at(os.fspath(self._asked))
-            return self._store
-        from ..errors import MachineError  # noqa: PLC0415 - dear, and so is what follows
-        from .premises import BREAKERS, state_at  # noqa: PLC0415
-
-        try:
-            state = state_at(os.environ)
-        except MachineError as error:
-            raise StoreError(error.what) from error
-        self._events = str(state.events)
-        self._store = store_at(str(state.common / BREAKERS))
-        return self._store
-
-    def _lonely(self, why: str, event: Event | None) -> Private:
-        """A store in this process alone, from here on; told once."""
-        epoch = event.epoch if isinstance(event, Report) else 0
-        mine = Private(Row(epoch=epoch))
-        private = self._alone.setdefault(self.name, mine)
-        self._store = private
-        if private is mine:
-            words = f"{why}; the breaker {self.name!r} goes on in this process alone"
-            announce_loss(self.name, words, own=self._listeners, events=self._events)
-        return private
+            self._ledger.change(Return(token=permit.token))
 
 
 def _refusal(change: Change, now: float) -> _Refusal | None:
@@ -476,20 +352,6 @@ def _refusal(change: Change, now: float) -> _Refusal | None:
         return None
     end = now + change.answer.retry_after
     return _Refusal(hint(change.after), now, min(end, now + _TRUSTED), end, change.answer.why)
-
-
-def _redacted(why: str) -> str:
-    """Without secrets: addresses have passwords in them, and the row is read by others."""
-    from ..core.redaction import redact, secrets_of  # noqa: PLC0415 - dear, and breakers seldom open
-
-    return redact(why, secrets_of(os.environ))
-
-
-def _described(error: Exception) -> str:
-    """An exception in words; one that cannot say what it is must not hide behind that."""
-    with suppress(Exception):
-        return described(error)
-    return type(error).__name__
 
 
 def _judge(on: Failing) -> Callable[[Exception], bool]:

@@ -177,7 +177,7 @@ class Shared:
             # Closed it may take the log away that lies under the name now, which is another database's.
             _abandoned.append(self._connection)
             self._connection = None
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         self._identity = _identity(self.path)
         self._connection = _connect(self.path)
         self._words = _mapped(f"{self.path}-{self._identity[1]:x}.hints")
@@ -259,7 +259,8 @@ def _after_fork_in_child() -> None:
         store.after_fork_in_child()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+with suppress(AttributeError):  # Windows knows no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 # ---------------------------------------------------------------- SQLite
@@ -386,7 +387,7 @@ def _mapped(path: str) -> MutableSequence[int]:
     """The words of a file of hints, which is named for the database that it belongs to; made if it is missing."""
     import mmap  # noqa: PLC0415 - see _connect
 
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if os.fstat(descriptor).st_size < 4 * _WORDS:
             os.ftruncate(descriptor, 4 * _WORDS)

@@ -1,6 +1,7 @@
 """The circuit breaker as people use it: around functions, coroutines and blocks, by hand, in threads and processes."""
 
 import asyncio
+import contextvars
 import functools
 import json
 import math
@@ -369,6 +370,16 @@ def test_blocks_nest(net: Net) -> None:
     with one as permit:
         permit.failure("the answer was no good")
     assert one.snapshot().failures == 1
+
+
+def test_a_block_that_is_left_elsewhere(net: Net) -> None:
+    """Where the context is another one nobody knows which call it was: that hides nothing, and harms nobody."""
+    breaker = net.breaker()
+    contextvars.copy_context().run(breaker.__enter__)
+    breaker.__exit__(ConnectionRefusedError, REFUSED, None)
+    with breaker:
+        contextvars.Context().run(breaker.__exit__, None, None, None)
+    assert breaker.snapshot().failures == 0
 
 
 def test_blocks_in_threads_and_tasks(net: Net) -> None:
@@ -816,6 +827,15 @@ def test_no_place_for_state(home: Path, monkeypatch: pytest.MonkeyPatch, last: b
     assert not list((home / "tmp").iterdir())
 
 
+def test_a_system_without_our_state(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot even be imported, as on Windows, calls are made, and the breaker is this process's alone."""
+    monkeypatch.setitem(sys.modules, "pytest_orxaq.resilience.premises", None)
+    told: list[Event] = []
+    assert not used(Breaker("net", on_event=told.append)).snapshot().shared
+    assert told[0].why.startswith("there is no state to share on this system (")
+    assert not (home / "state").exists()
+
+
 def test_in_memory(home: Path) -> None:
     """A breaker that asks for it is its own, and touches no disk."""
     one, other = Breaker("net", threshold=1, store="memory"), Breaker("net", threshold=1, store="memory")
@@ -865,8 +885,8 @@ def test_a_loss_is_in_the_journal(project: Callable[..., Any], monkeypatch: pyte
 def test_two_threads_lose_one_store(net: Net) -> None:
     """Whoever is second takes what the first has found, and nothing is told twice."""
     breaker = net.breaker()
-    first = breaker._lonely("lost", None)
-    assert breaker._lonely("lost", None) is first
+    first = breaker._ledger._lonely("lost", None)
+    assert breaker._ledger._lonely("lost", None) is first
     assert net.kinds == ["store-lost"]
 
 
@@ -905,7 +925,7 @@ inside, go_on = threading.Event(), threading.Event()
 def slow(row):
     inside.set(); go_on.wait()
     return row, None
-thread = threading.Thread(target=lambda: breaker._store.change("net", slow))
+thread = threading.Thread(target=lambda: breaker._ledger._store.change("net", slow))
 thread.start()
 inside.wait()
 child = os.fork()
@@ -927,5 +947,5 @@ def test_epochs_are_in_the_hint(net: Net) -> None:
     breaker = net.breaker()
     breaker.reset()
     breaker.reset()
-    words, slot = breaker._view
+    words, slot = breaker._ledger.view
     assert breaker.acquire().epoch == words[slot] >> EPOCH_SHIFT == 2
