@@ -60,11 +60,14 @@ class BlockAttempt:
         self._cut: asyncio.Timeout | None = None
 
     def __enter__(self) -> Self:
-        if not self._call.begin():
-            try:
+        try:
+            if not self._call.begin():
                 self._call.finish()
-            finally:
-                self._call.forget()
+        except BaseException:
+            # Nobody calls __exit__ for a block that was not entered, and a breaker may have been asked already.
+            self._call.abandoned()
+            self._call.forget()
+            raise
         return self
 
     def __exit__(

@@ -22,6 +22,7 @@ from pytest_orxaq import Retry, deadline, transient
 from pytest_orxaq.model import Verdict
 from pytest_orxaq.resilience import CallAttempt, DeadlineError, Event, Kind, subscribe
 from pytest_orxaq.resilience.clock import Clock
+from pytest_orxaq.resilience.scope import scope
 from pytest_orxaq.testing import FakeClock, instant
 
 
@@ -343,11 +344,13 @@ def test_nothing_is_kept_alive(how: str, steps: str) -> None:
 def calls_of(work: Callable[[], object]) -> list[str]:
     """The Python functions that are called on the way."""
     names: list[str] = []
+    token = scope.set(None)  # whatever a gate around these tests has handed down
     sys.setprofile(lambda frame, event, _: names.append(frame.f_code.co_name) if event == "call" else None)
     try:
         work()
     finally:
         sys.setprofile(None)
+        scope.reset(token)
     return names[1:]
 
 
@@ -362,8 +365,6 @@ def test_a_success_calls_nothing_else() -> None:
 
     again = Retry()(function)
     assert calls_of(work) == ["retried", "function"]
-    with deadline(5):
-        assert calls_of(work) == ["retried", "in_time", "now", "function"]
 
 
 def test_a_success_of_a_coroutine_awaits_nothing_else() -> None:
@@ -412,6 +413,7 @@ def test_forked_children_throw_their_own_dice() -> None:
     code = """
 import os
 from pytest_orxaq.resilience.clock import Clock
+from pytest_orxaq.resilience.scope import scope
 Clock().jitter()
 read, write = os.pipe()
 if not os.fork():
@@ -872,6 +874,20 @@ def test_interrupts_tell_the_breaker_nothing() -> None:
     with pytest.raises(KeyboardInterrupt):
         Retry(breaker=keeper)(Script(KeyboardInterrupt()))()
     assert keeper.told == ["cancel"]
+
+
+@pytest.mark.parametrize("how", ["plain", "block", "run"])
+def test_an_interrupt_right_after_the_leave_gives_it_back(how: str) -> None:
+    """Ctrl-C between the breaker's yes and the call, here in a listener, keeps nothing."""
+    keeper, script = Gatekeeper(), Script(1)
+
+    def interrupt(_: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        called(Retry(breaker=keeper, on_event=interrupt), script, how)
+    assert (keeper.told, script.calls) == (["cancel"], 0)
+    assert deadline.remaining() is None
 
 
 def test_an_open_breaker_is_raised() -> None:

@@ -1,6 +1,7 @@
 """One deadline for everything inside of it: nested, in threads, and in real child processes."""
 
 import asyncio
+import contextvars
 import os
 import subprocess
 import sys
@@ -280,10 +281,13 @@ def test_a_task_does_not_shorten_its_siblings() -> None:
 
 def test_deadlines_that_end_out_of_turn() -> None:
     """An outer one that is left before an inner one is not put back when that one ends, nor does leaving twice do harm."""
-    outer, inner = deadline(10), deadline(5)
-    outer.__enter__()
-    inner.__enter__()
-    outer.__exit__(None, None, None)
-    inner.__exit__(None, None, None)
-    inner.__exit__(None, None, None)
-    module.scope.set(None)
+
+    def work() -> None:
+        outer, inner = deadline(10), deadline(5)
+        outer.__enter__()
+        inner.__enter__()
+        outer.__exit__(None, None, None)
+        inner.__exit__(None, None, None)
+        inner.__exit__(None, None, None)
+
+    contextvars.copy_context().run(work)
