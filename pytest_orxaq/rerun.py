@@ -93,8 +93,11 @@ def watch(session: pytest.Session, retries: int | None, delay: float | None) -> 
     config = session.config
     if any(config.getoption(name, False) for name in _BY_HAND):
         return
+    manager = config.pluginmanager
+    if manager.has_plugin("orxaq-rerun"):  # tests were collected anew
+        manager.unregister(name="orxaq-rerun")
     general = Terms(RETRIES if retries is None else retries, DELAY if delay is None else delay)
-    config.pluginmanager.register(Rerun(session, general, every=retries is not None), "orxaq-rerun")
+    manager.register(Rerun(session, general, every=retries is not None), "orxaq-rerun")
 
 
 class Rerun:
@@ -118,12 +121,12 @@ class Rerun:
     def _examine(self, items: list[pytest.Item]) -> None:
         others = any(self._config.pluginmanager.has_plugin(plugin) for plugin in _RIVALS)
         for item in items:
-            if others and ("flaky" in item.keywords or hasattr(getattr(item, "obj", None), "_flaky_max_runs")):
+            if others and (_mark(item, "flaky") or hasattr(getattr(item, "obj", None), "_flaky_max_runs")):
                 self._left.add(item)
-            elif "transient" in item.keywords:
-                mark = item.get_closest_marker("transient")
-                if mark is not None:
-                    self._terms[item] = _declared(mark, self._general)
+                continue
+            mark = _mark(item, "transient")
+            if mark is not None:
+                self._terms[item] = _declared(mark, self._general)
 
     def pytest_report_collectionfinish(self) -> str | None:
         """Say who repeats tests, if it is somebody else."""
@@ -376,6 +379,11 @@ class _Trial:
 
 
 # ------------------------------------------------------------------ rules
+
+
+def _mark(item: pytest.Item, name: str) -> pytest.Mark | None:
+    """The closest marker of that name. Folders and functions can be called so too; asking for names first is cheaper."""
+    return item.get_closest_marker(name) if name in item.keywords else None
 
 
 def _declared(mark: pytest.Mark, general: Terms) -> Terms | str:

@@ -585,6 +585,43 @@ def test_subtests(project: Project, workers: tuple[str, ...]) -> None:
     assert "a subtest failed too" in project.out
 
 
+REFUSED = {
+    "deadline": "",
+    "stop": "",
+    "teardown": "",
+    "exhausted": "",
+    "hopeless": "@pytest.mark.parametrize('n', [1, 2, 3])\ndef test_before(n): raise ConnectionError\n",
+}
+REFUSAL = """
+import pytest
+{before}
+@pytest.fixture
+def bad():
+    yield
+    if {teardown}: raise ValueError("teardown")
+@pytest.mark.transient
+def test_it(subtests, request, bad, attempt):
+    if {stop}: request.session.shouldstop = "enough"
+    if {subtest}:
+        with subtests.test(): raise ConnectionError("of a subtest")
+    else:
+        raise ConnectionError("of the body")
+"""
+
+
+@pytest.mark.parametrize("subtest", [False, True])
+@pytest.mark.parametrize("why", REFUSED)
+def test_whatever_forbids_a_retry_leaves_a_failure(project: Project, why: str, subtest: bool) -> None:
+    """A failure that is kept back for a retry which then must not be is a failure: in the exit code and in all reports."""
+    test = REFUSAL.format(before=REFUSED[why], teardown=why == "teardown", stop=why == "stop", subtest=subtest)
+    late = environment.spell_deadline(time.monotonic() - 1, resources.boot_id()) if why == "deadline" else ""
+    outcomes = project.run("--orxaq-retries=1", test=test, ORXAQ_DEADLINE=late)
+    assert outcomes["test_it"] == ("failure+error" if why == "teardown" else "failure"), project.out
+    assert project.code == (2 if why == "stop" else 1)
+    assert project.times("test_it") == (2 if why == "exhausted" else 1)
+    assert "ConnectionError: of " in project.out
+
+
 # ------------------------------------------------------------------ unittest and coroutines
 
 
@@ -993,12 +1030,14 @@ def test_the_closest_marker_counts(project: Project) -> None:
     }, project.out
 
 
-def test_a_name_is_no_marker(project: Project) -> None:
-    """A test that is only called so is an ordinary one."""
-    (project.top / "transient").mkdir()
-    test = "def test_it(attempt): assert attempt == 2\n"
-    project.write({"transient/test_it.py": test})
+@pytest.mark.parametrize("name", ["transient", "flaky"])
+def test_a_name_is_no_marker(project: Project, name: str) -> None:
+    """A test in a folder that is only called so is an ordinary one."""
+    rival(project, "flaky")
+    project.write({f"{name}/test_it.py": "def test_it(attempt):\n    if attempt == 1: raise ConnectionError\n"})
     assert project.run() == {"test_it": "failure"}
+    (project.top / "count-test_it").unlink()
+    assert project.run("--orxaq-retries=1") == {"test_it": "flaky"}
 
 
 @pytest.mark.parametrize(
@@ -1030,6 +1069,19 @@ def test_it(attempt): assert attempt == 2
     assert project.run(test=test) == {"test_it": "flaky"}, project.out
     waited = re.search(r"tried again after 0\.[0-2] s", project.out)
     assert waited or "tried again" not in project.out.split("attempt 1 failed")[1]
+
+
+def test_tests_that_are_collected_twice(project: Project) -> None:
+    """A plugin that has the end of the collection announced once more does no harm."""
+    twice = """
+announced = []
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session):
+    announced.append(session)
+    if len(announced) == 1: session.config.hook.pytest_collection_finish(session=session)
+"""
+    project.write({"conftest.py": CONFTEST + twice})
+    assert project.run(test=FLAKY) == {"test_it": "flaky"}, project.out
 
 
 # ------------------------------------------------------------------ what it costs nobody
