@@ -3,12 +3,14 @@
 Usage: python benchmarks/soak_locks.py SECONDS [--seed N] [--writers N] [--recover COMMAND]
 
 Several writers add, commit, commit --all, fetch, gc, pack refs and switch branches, each on files of its own, the last
-one in a linked work tree. Some of their gits are killed with SIGKILL, with everything that they started. Meanwhile
+one in a linked work tree. Some of their gits are killed with SIGKILL, with everything that they started. Others hold
+locks in ways that are hard to see: prepared changes of references, by a git of another name, in a submodule with a git
+folder of its own or in a repository that shares files by links; and configurations that GitPython writes. Meanwhile
 COMMAND, run in the repository, recovers locks. What must hold:
 
 * No lock is taken from a git that lives. Hooks and filters, which run while their git holds its locks, look at these
   before and after a pause, sometimes one that is longer than the recovery's least age; and so does a writer right
-  before it kills. Locks that no hook sees are held against the gits that lived when they were made.
+  before it kills, and whoever holds one without a hook. Locks that no hook sees are held against the gits that lived when they were made.
 * No commit loses a file: none is ever deleted, so none is missing from any commit that had it in its parent, and every
   content in every commit is one that its writer wrote.
 * In the end no lock is left.
@@ -22,6 +24,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -168,6 +171,7 @@ class Soak:
     seen: list[Seen] = field(default_factory=list)
     released: list[tuple[str, float, float]] = field(default_factory=list)  # path, and between which moments
     recoveries: list[float] = field(default_factory=list)  # their durations
+    holders: list["Holder"] = field(default_factory=list)
     mutex: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -338,6 +342,85 @@ def there(line: list[str]) -> bool:
     )
 
 
+# ---------------------------------------------------------------- holders
+
+
+GITPYTHON = """
+import sys
+import git
+with git.Repo(sys.argv[1]) as repo, repo.config_writer():
+    print("prepare: ok", flush=True)
+    sys.stdin.readline()
+"""
+
+
+class Holder(threading.Thread):
+    """Holds one lock after the other, without a descriptor, a child or a variable, for longer than any age that is asked for."""
+
+    def __init__(self, soak: Soak, number: int, places: dict[str, Git], program: Path) -> None:
+        super().__init__(name=f"holder {number}")
+        self.soak = soak
+        self.number = number
+        self.places = places
+        self.program = program  # git under another name
+        self.random = random.Random(f"{soak.seed}:holder{number}")
+
+    def run(self) -> None:
+        """Until the soak is over."""
+        try:
+            while not self.soak.stop.is_set():
+                where = self.random.choice([*self.places])
+                program = self.random.choice(["git", str(self.program)])
+                pause, dies = 1.2 + 1.8 * self.random.random(), self.random.random() < KILLED
+                if self.random.random() < 0.2:
+                    # Killed, it would leave a lock that nobody can tell from that of a living Python.
+                    command = [sys.executable, "-c", GITPYTHON, str(self.soak.repo.path)]
+                    self.hold("GitPython", command, Path("/"), self.soak.repo.common / "config.lock", pause, dies=False)
+                else:
+                    name = f"held{self.number}"
+                    lock = self.places[where].common / f"refs/heads/{name}.lock"
+                    command = [program, "update-ref", "--stdin"]
+                    self.hold(where, command, self.places[where].path, lock, pause, dies=dies)
+        except BaseException as error:  # noqa: BLE001 - a bug of the harness must not look like a pass
+            self.soak.violations.append(f"{self.name} broke: {error!r}")
+
+    def hold(self, kind: str, command: list[str], cwd: Path, lock: Path, pause: float, *, dies: bool) -> None:
+        """One lock, which must be there and the same to the end."""
+        operation = self.soak.begin(self.number, kind)
+        operation.started_at = time.time()
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=self.soak.repo.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(f"start\ncreate refs/heads/{lock.stem} HEAD\nprepare\n" if kind != "GitPython" else "")
+            process.stdin.flush()
+        while (said := process.stdout.readline()) not in {"prepare: ok\n", ""}:
+            pass
+        if said:
+            before = Identity.of(lock)
+            with self.soak.mutex, self.soak.log.open("a") as log:
+                log.write(f"held {operation.number} {lock} 0 0 0\n")
+            self.soak.stop.wait(pause)
+            kept = before is not None and Identity.of(lock) == before
+            with self.soak.mutex, self.soak.log.open("a") as log:
+                log.write(f"{'kept' if kept else 'lost'} {operation.number} {lock} 0 0 0\n")
+        if dies:
+            process.kill()
+            operation.killed = True
+        _, operation.said = process.communicate("\n" if kind == "GitPython" else None, timeout=STUCK)
+        operation.ended_at = time.time()
+        operation.code = process.returncode
+
+
 # ---------------------------------------------------------------- observer and recoverer
 
 
@@ -500,12 +583,13 @@ def _changed(line: str) -> tuple[list[str], str]:
 # ---------------------------------------------------------------- the run
 
 
-def prepare(room: Path, seed: str, recover: list[str]) -> Soak:
+def prepare(room: Path, seed: str, recover: list[str], writers: int) -> Soak:
     """The repositories, and the hooks and filters that witness."""
     isolation = Isolation(room)
     repo = isolation.make("repo")
     origin = isolation.make("origin", bare=True)
     repo("remote", "add", "origin", str(origin.path))
+    inner = submodule(repo)  # before there are hooks
     linked = repo.worktree("linked")
     (repo.common / "hooks").mkdir(exist_ok=True)
     programs = {
@@ -517,17 +601,44 @@ def prepare(room: Path, seed: str, recover: list[str]) -> Soak:
     for path, text in programs.items():
         path.write_text(text)
         path.chmod(0o755)
+    program = room / "git.real"
+    shutil.copy(str(shutil.which("git")), program)
     repo("config", "filter.slow.clean", shlex.quote(str(room / "filter")))
     (repo.common / "info").mkdir(exist_ok=True)
     (repo.common / "info" / "attributes").write_text("*.slow filter=slow\n")
-    return Soak(repo=repo, linked=linked, origin=origin, room=room, seed=seed, recover=recover)
+    state = Soak(repo=repo, linked=linked, origin=origin, room=room, seed=seed, recover=recover)
+    places = {"hold here": repo, "hold in submodule": inner, "hold by links": sharing(repo, room)}
+    state.holders += [Holder(state, writers + number, places, program) for number in range(2)]
+    return state
+
+
+def submodule(repo: Git) -> Git:
+    """A submodule whose git folder lies in the work tree."""
+    path = repo.path / "embedded"
+    repo("init", "-q", str(path))
+    inner = Git(path, repo.env)
+    inner("commit", "-q", "--allow-empty", "-m", "first")
+    repo("submodule", "add", "-q", "./embedded", "embedded")
+    repo("commit", "-q", "-m", "a submodule")
+    return inner
+
+
+def sharing(repo: Git, room: Path) -> Git:
+    """A work tree that shares everything but its index and HEAD by links, as git-new-workdir makes it."""
+    path = room / "sharing"
+    (path / ".git").mkdir(parents=True)
+    for name in ("config", "refs", "objects", "packed-refs", "logs", "info", "hooks"):
+        (path / ".git" / name).symlink_to(repo.common / name)
+    shutil.copy(repo.common / "HEAD", path / ".git/HEAD")
+    return Git(path, repo.env)
 
 
 def soak(state: Soak, seconds: float, writers: int) -> None:
     """Let everybody at it, and recover once more when all are done."""
     observer, recoverer = Observer(state), Recoverer(state)
     threads: list[threading.Thread] = [
-        Writer(state, number, state.linked if number == writers - 1 else state.repo) for number in range(writers)
+        *(Writer(state, number, state.linked if number == writers - 1 else state.repo) for number in range(writers)),
+        *state.holders,
     ]
     until = time.monotonic() + seconds
     observer.start()
@@ -556,7 +667,7 @@ def table(state: Soak, commits: int) -> None:
     """The figures."""
     fates = ("ok", "contended", "failed", "killed")
     print(f"{'operation':<14}{'all':>7}" + "".join(f"{fate:>11}" for fate in fates))
-    for kind in [*WEIGHTS, "all"]:
+    for kind in [*dict.fromkeys([*WEIGHTS, *(each.kind for each in state.operations), "all"])]:
         counted = Counter(each.fate for each in state.operations if kind in {each.kind, "all"})
         print(f"{kind:<14}{counted.total():>7}" + "".join(f"{counted[fate]:>11}" for fate in fates))
     dead = released(state)
@@ -599,7 +710,7 @@ def main() -> int:
     given = parser.parse_args()
     print(f"{given.seconds:.0f} s, {given.writers} writers, seed {given.seed}\n{given.recover}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as room:
-        state = prepare(Path(room).resolve(), given.seed, shlex.split(given.recover))
+        state = prepare(Path(room).resolve(), given.seed, shlex.split(given.recover), given.writers)
         soak(state, given.seconds, given.writers)
         left = list(locks(state.repo.common))
         commits, wrong = lost_files(state)

@@ -19,6 +19,8 @@ from .system.journal import Journal, Severity, Trace
 
 
 CARRIED = Path(__file__).parent / "carried"  # what is offered to a pytest that has never heard of us
+_SHARE = 0.1  # of the time that is left, for locks before an attempt
+_AT_LEAST = 5.0  # seconds, which are enough for a hundred, unless it is more than half of what is left
 _TAIL_LINES, _TAIL_CHARACTERS = 60, 16_000
 
 
@@ -51,7 +53,7 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
     attempts: tuple[Attempt, ...] = ()
     waited = 0.0
     while True:
-        before = clearing.clear(bench.grounds, pause=bench.cancellation.wait)
+        before = clearing.clear(bench.grounds, seconds=_for_locks(bench.remaining), pause=bench.cancellation.wait)
         began_at = time.time()
         number = len(attempts) + 1
         attempts += (_attempt(bench, checkpoint, number=number, waited=waited, recoveries=before.recoveries),)
@@ -66,6 +68,11 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
         since = time.monotonic()
         bench.cancellation.wait(delay)  # a signal ends it, and then the next attempt before it begins
         waited = time.monotonic() - since
+
+
+def _for_locks(remaining: float) -> float:
+    """Seconds that may be spent on locks before an attempt."""
+    return min(max(_SHARE * remaining, _AT_LEAST), 0.5 * remaining)
 
 
 def _wait_for_lock(bench: Bench, attempts: tuple[Attempt, ...], *, patience: float) -> tuple[tuple[Attempt, ...], bool]:
@@ -89,7 +96,8 @@ def _bury(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, *, began_at: f
     # Elsewhere than on Linux orphans are not ours to count, so that nobody can say that all are gone.
     if sys.platform == "linux" and not attempt.exit.survivors:
         actor = f"{checkpoint.name} #{attempt.number} of run {bench.run}"
-        clearing.bury(bench.grounds, actor, began_at=began_at, present=present)
+        ended_at = attempt.exit.emptied_at
+        clearing.bury(bench.grounds, actor, began_at=began_at, ended_at=ended_at, present=present)
 
 
 def _tell_retry(bench: Bench, checkpoint: Checkpoint, attempt: Attempt, delay: float) -> None:

@@ -30,32 +30,35 @@ class Cleared:
     present: frozenset[str] = frozenset()  # paths of the locks that are still there
 
 
-def clear(grounds: Grounds, *, pause: Callable[[float], bool]) -> Cleared:
-    """Release every dead lock. ``pause`` sleeps, and says whether to stop.
+def clear(grounds: Grounds, *, seconds: float, pause: Callable[[float], bool]) -> Cleared:
+    """Release every dead lock that can be released in so many ``seconds``; the others stay.
 
-    That another recoverer is at work is no reason to fail: it does the same.
+    ``pause`` sleeps, and says whether to stop. That another recoverer is at work is no reason to fail: it does the same.
     """
+    until = time.monotonic() + seconds
     present = _present(grounds)
-    if not present:
-        return Cleared()
+    if not present or seconds <= 0:
+        return Cleared(present=present)
     from .repository import locks  # noqa: PLC0415 - see above
 
     try:
-        survey = locks.survey(grounds, release=True, pause=pause)
+        survey = locks.survey(grounds, release=True, pause=pause, until=until)
     except BusyError:
         return Cleared(present=present)
-    return Cleared(recoveries=survey.recoveries, present=frozenset(each.lock.path for each in survey.remaining))
+    # Looked for anew: with many locks that took a while, and what came meanwhile is not of the attempt either.
+    return Cleared(recoveries=survey.recoveries, present=_present(grounds))
 
 
-def bury(grounds: Grounds, actor: str, *, began_at: float, present: frozenset[str]) -> None:
-    """Remember the death of a command that is gone with everything it started, if it left locks behind.
+def bury(grounds: Grounds, actor: str, *, began_at: float, ended_at: float, present: frozenset[str]) -> None:
+    """Remember the end of a command that is gone with everything it started, if it left locks behind.
 
-    ``present`` are the paths of the locks that were there when it began.
+    ``ended_at`` is when that was found, in Unix time: what is locked later is somebody else's. ``present`` are the
+    paths of the locks that were there when it began.
     """
     if _present(grounds) - present:
         from .repository import memory  # noqa: PLC0415 - see above
 
-        memory.record_death(grounds.state.common, actor=actor, began_at=began_at, ended_at=time.time(), present=present)
+        memory.record_death(grounds.state.common, actor=actor, began_at=began_at, ended_at=ended_at, present=present)
 
 
 def _present(grounds: Grounds) -> frozenset[str]:
@@ -67,6 +70,7 @@ def _present(grounds: Grounds) -> frozenset[str]:
 
 _LONGER_THAN_THE_FLOOR = 30.0  # seconds: what is going to be dead by its age is worth waiting for
 _PAUSE = 5.0  # at most between two looks, at least half of it
+_ONE_LOOK = 5.0  # seconds for finding out what is in the way, even where there is no patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +101,15 @@ def wait_for(
     recoveries: tuple[Recovery, ...] = ()
     told: object = ()
     while True:
-        left = None
+        left, words = None, "another recovery is at work"
         with contextlib.suppress(BusyError):  # the other one does what we would do
-            survey = locks.survey(grounds, release=True, pause=pause)
+            survey = locks.survey(grounds, release=True, pause=pause, until=max(until, time.monotonic() + _ONE_LOOK))
             recoveries += tuple(each for each in survey.recoveries if each.released)
             left = next((each for each in survey.remaining if _is_meant(each.lock, complaint)), None)
-            if left is None:
+            unexamined = [lock for lock in survey.unexamined if _is_meant(lock, complaint)]
+            if left is None and not unexamined:
                 return Waited(recoveries=recoveries)
-        words = "another recovery is at work" if left is None else _sentence(left)
+            words = f"{unexamined[0].path} was not examined: there are too many" if left is None else _sentence(left)
         seconds = min(until - time.monotonic(), _PAUSE * (0.5 + os.urandom(1)[0] / 510))
         if seconds > 0 and told != (now := _what_matters(left)):
             waiting(words)

@@ -15,7 +15,7 @@ from .model import Checkpoint, EvidenceKind, ReleasePolicy, Settings
 
 
 GATE_KEYS = ("deadline", "checkpoints", "deep", "first-delay", "longest-delay", "templates", "locks", "checkpoint")
-LOCK_KEYS = ("release", "min-age")
+LOCK_KEYS = ("release", "min-age", "exclusive")
 CHECKPOINT_KEYS = ("command", "timeout", "evidence", "junit", "retries", "environment", "key-environment")
 MOST_RETRIES = 100
 
@@ -191,6 +191,7 @@ class _Reader:
             templates=self.folder(table, "templates"),
             lock_release=self.release(locks),
             lock_min_age=self.duration(locks, ("locks",), "min-age", Settings().lock_min_age),
+            lock_exclusive=self.exclusive(locks),
         )
         if settings.first_delay > settings.longest_delay:
             self.refuse(("first-delay",), "first-delay is longer than longest-delay")
@@ -323,6 +324,13 @@ class _Reader:
         if found not in policies:
             self.refuse(("locks", "release"), f"unknown release {_shown(found)}{self.meant(str(found), policies)}")
         return ReleasePolicy(found)
+
+    def exclusive(self, table: dict[str, Any]) -> bool:
+        """Whether nobody else is declared to work in the repository."""
+        found = table.get("exclusive", Settings().lock_exclusive)
+        if not isinstance(found, bool):
+            self.refuse(("locks", "exclusive"), "exclusive must be true or false")
+        return found
 
     def evidence(self, table: dict[str, Any], path: tuple[str, ...], name: str) -> EvidenceKind:
         """What must be there before exit code 0 is believed."""

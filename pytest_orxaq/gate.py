@@ -157,8 +157,13 @@ def _refuse_recursion(chosen: tuple[Checkpoint, ...], top: Path, environ: Mappin
 def _deadline(settings: Settings, request: Request, environ: Mapping[str, str]) -> float:
     """When everything must be through (CLOCK_MONOTONIC): the nearest of one's own and the one handed down."""
     own = time.monotonic() + (settings.deadline if request.timeout is None else request.timeout)
-    handed = environment.read_deadline(environ.get("ORXAQ_DEADLINE", ""), resources.boot_id())
+    handed = environment.read_deadline(environ.get("ORXAQ_DEADLINE", ""), _boot())
     return own if handed is None else min(own, handed)
+
+
+def _boot() -> str:
+    """What the deadline is handed down with. Where the boot has no name, who inherits our environment is near enough."""
+    return resources.boot_id() or f"{os.uname().nodename} {os.uname().release}"
 
 
 @contextlib.contextmanager
@@ -209,7 +214,7 @@ def _begin(
         secrets=secrets,
         settings=settings,
         deadline=deadline,
-        boot=resources.boot_id(),
+        boot=_boot(),
         cancellation=cancellation,
         journal=journal,
         trace=trace,
@@ -217,7 +222,7 @@ def _begin(
         grounds=Grounds(
             places=Places(own=repository.own, common=repository.common, top=repository.top),
             state=state,
-            terms=Terms(policy=settings.lock_release, floor=settings.lock_min_age),
+            terms=Terms(policy=settings.lock_release, floor=settings.lock_min_age, tenancy=settings.lock_exclusive),
             journal=journal,
         ),
     )

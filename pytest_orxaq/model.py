@@ -57,6 +57,7 @@ class Settings:
     templates: str = ""  # a folder, relative to the top, with report templates of the user's own
     lock_release: ReleasePolicy = ReleasePolicy.PROOF  # which stale git locks may be taken away
     lock_min_age: float = 300.0  # unchanged for so long, before a lock may be dead by elimination
+    lock_exclusive: bool = False  # the operator declares that nobody else works in the repository
 
 
 # ---------------------------------------------------------------- exit
@@ -111,6 +112,7 @@ class Exit:
     started_at: float = 0.0  # CLOCK_MONOTONIC
     marks: tuple[tuple[float, int], ...] = ()  # (CLOCK_MONOTONIC, bytes of output written before it)
     output_error: str = ""  # why not all of the output could be written down; the command went on regardless
+    emptied_at: float = 0.0  # Unix time at which nothing that it had started was left; 0: it was never started
 
 
 # ---------------------------------------------------------------- evidence
@@ -444,17 +446,17 @@ class Suspect:
 
     pid: int
     command: str  # its arguments, shortened
-    started_at: float  # Unix time by the clock as it is now; see Sight.clock
+    started_at: float  # Unix time by the clock as it is now: for people
     relation: Relation
-    has_children: bool = False
+    started_after_boot: float | None = None  # seconds, exactly as the kernel tells; None where it does not
     ancestor: bool = False  # of the observer
     harmless: str = ""  # why it cannot hold this lock: a daemon that only reads; empty if it can
 
 
 class Clock(StrEnum):
-    """Whether the wall clock was set since the lock was last changed, which decides what start times are worth."""
+    """Whether the wall clock was set since the lock was last changed, as far as readings of it tell."""
 
-    STEADY = "steady"  # an earlier observation of ours, from before the lock, agrees with now
+    STEADY = "steady"  # readings from before the lock agree with now; what was set and set right in between is not seen
     SET = "set"
     UNKNOWN = "unknown"
 
@@ -475,7 +477,7 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnDeath:
-    """A process group of ours that worked in the repository, was killed, and is gone to the last process."""
+    """A command of ours that worked in the repository, and is gone with everything that it started."""
 
     actor: str  # what it was: a command line, or run and attempt
     began_at: float  # Unix time
@@ -491,6 +493,7 @@ class Signals:
     snapshot: Snapshot | None  # None: gone, or never a plain file
     oddity: str = ""  # why it is no lock of git's making (a link, a folder, a pipe, unreadable); a sentence
     age: float = 0.0  # seconds since its last change, by the clock of the file system; negative: from the future
+    first_seen: float | None = None  # seconds since boot at which it was seen to be as it is; None: never before
     suspects: tuple[Suspect, ...] = ()
     leased: bool | None = (
         None  # False: somebody has it open, seen or not; True: nobody has; None: it could not be asked
@@ -514,7 +517,7 @@ class LockState(StrEnum):
 class Proof(StrEnum):
     """Why a lock is dead, strongest first."""
 
-    OWN_DEATH = "our own process made it, and was killed"
+    OWN_DEATH = "our own process made it, and is gone"
     PID_FILE = "git's pid file names a process that is gone"
     BOOT = "it is older than the boot"
     TENANCY = "the operator declared that nobody else works here"
@@ -542,7 +545,7 @@ class Recovery:
     id: str = ""  # of the quarantined lock, for --restore
     why_not: str = ""  # why it stayed, or was put back
     age: float = 0.0
-    signals: int = 0  # processes that were looked at
+    processes: int = 0  # that were looked at
 
 
 # ---------------------------------------------------------------- outcome and run

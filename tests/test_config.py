@@ -48,6 +48,7 @@ longest-delay = 7.5
 [locks]
 release = "proof"
 min-age = "10m"
+exclusive = true
 
 [checkpoint.unit]
 command = "tool --flag 'two words'"
@@ -87,6 +88,7 @@ def test_every_key(tmp_path: Path) -> None:
         origin="orxaq.toml",
         lock_release=ReleasePolicy.PROOF,
         lock_min_age=600.0,
+        lock_exclusive=True,
     )
     (tmp_path / "orxaq.toml").write_text(FULL)
     assert load(tmp_path, {}) == expected
@@ -248,6 +250,9 @@ def test_locks(tmp_path: Path) -> None:
     """A policy that is none is refused with the line and what was likely meant."""
     words = told(tmp_path, '[tool.orxaq.locks]\nmin-age = "1m"\nrelease = "Never"\n')
     assert words == 'pyproject.toml:3: unknown release "Never"; did you mean "never"?'
+    for value in ('"yes"', "1"):
+        words = told(tmp_path, f'[tool.orxaq.locks]\nrelease = "proof"\nexclusive = {value}\n')
+        assert words == "pyproject.toml:3: exclusive must be true or false"
     words = told(tmp_path, '[tool.orxaq.locks]\nmin_age = "1m"\n')
     assert words == 'pyproject.toml:2: unknown key "min_age" in [tool.orxaq.locks]; did you mean "min-age"?'
     assert "locks" in told(tmp_path, "[tool.orxaq]\nlocks = 3\n")

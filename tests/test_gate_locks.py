@@ -26,6 +26,7 @@ from pytest_orxaq.model import (
     EvidenceKind,
     Exit,
     LeakedProcess,
+    Proof,
     Verdict,
 )
 from pytest_orxaq.repository import locks, memory, quarantine
@@ -81,6 +82,28 @@ def test_a_dead_lock_is_released_before_the_attempt(
     events = "".join(path.read_text() for path in (repo.dir / "orxaq" / "events").iterdir())
     for what in ("detected", "judged", "released"):
         assert f'"orxaq.lock.{what}"' in events
+
+
+def test_a_declaration_in_the_configuration_counts_for_the_gate(
+    top: Any, isolated_git: Callable[..., Git], stale_git_lock: Make
+) -> None:
+    """A young lock of which nothing else is proven goes on the word of the configuration, which is written down."""
+    repo = isolated_git()
+    lock = stale_git_lock(repo, "index")
+    configured(repo.path, "git", "add", "orxaq.toml", floor="1h")
+    text = (repo.path / "orxaq.toml").read_text()
+    (repo.path / "orxaq.toml").write_text(text.replace('release = "elimination"', "exclusive = true"))
+    ran = type(top)(repo.path).gate()
+    assert (ran.code, len(attempts(ran))) == (0, 1), ran.err
+    (recovered,) = attempts(ran)[0]["recoveries"]
+    assert (recovered["released"], recovered["lock"]["path"]) == (True, str(lock.path))
+    assert recovered["judgement"]["proof"] == Proof.TENANCY
+    assert "The operator declared that nobody else works here" in (repo.path / ".orxaq" / "report.md").read_text()
+    events = [
+        json.loads(line) for path in (repo.dir / "orxaq" / "events").iterdir() for line in path.read_text().splitlines()
+    ]
+    for what in ("judged", "released"):
+        assert any(f"orxaq.lock.{what}" in str(event) and "'tenancy'" in str(event) for event in events)
 
 
 def test_a_live_lock_that_nobody_needs_stops_nothing(
@@ -156,7 +179,7 @@ def test_what_an_attempt_left_is_known_to_be_dead(top: Any) -> None:
     assert (ran.code, ran.record["verdict"]) == (0, "flaky"), ran.err
     (recovered,) = attempts(ran)[1]["recoveries"]
     assert recovered["released"]
-    assert recovered["judgement"]["proof"] == "our own process made it, and was killed"
+    assert recovered["judgement"]["proof"] == "our own process made it, and is gone"
     assert "add #1 of run" in recovered["judgement"]["why"]
 
 
@@ -196,7 +219,7 @@ def test_another_recovery_is_no_reason_to_fail(
         recovery.opened(lock.where, os.environ, floor=0.0, tenancy=False) as grounds,
         quarantine.mutex(grounds.state.common, timeout=1.0),
     ):
-        cleared = clearing.clear(grounds, pause=lambda _: False)
+        cleared = clearing.clear(grounds, seconds=60.0, pause=lambda _: False)
         assert cleared == clearing.Cleared(present=frozenset({str(lock.path)}))
         waited = clearing.wait_for(grounds, "", patience=0.5, pause=lambda _: False, waiting=told.append)
     assert told == ["another recovery is at work"]
@@ -230,6 +253,8 @@ def test_deaths_are_told_only_where_all_are_known_to_be_gone(isolated_git: Calla
         bench = types.SimpleNamespace(grounds=grounds, run="r")
         attempts_module._bury(bench, checkpoint, attempt, began_at=0.0, present=frozenset())  # type: ignore[arg-type]
         assert memory.recall(grounds.state.common).deaths == ()
-        gone = replace(attempt, exit=Exit())
+        gone = replace(attempt, exit=Exit(emptied_at=5.0))
         attempts_module._bury(bench, checkpoint, gone, began_at=0.0, present=frozenset())  # type: ignore[arg-type]
-        assert [death.actor for death in memory.recall(grounds.state.common).deaths] == ["add #1 of run r"]
+        (death,) = memory.recall(grounds.state.common).deaths
+        # The lock that is there now was made later, by somebody else: it is not of the time of that attempt.
+        assert (death.actor, death.ended_at) == ("add #1 of run r", 5.0)

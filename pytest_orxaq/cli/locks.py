@@ -36,7 +36,7 @@ _MARKS = {LockState.LIVE: "●", LockState.DEAD: "✗", LockState.UNKNOWN: "?"}
 @click.option(
     "--terminate-holder",
     is_flag=True,
-    help="Ask the process that is proven to hold a lock to end (SIGTERM, upon which git removes its locks).",
+    help="Ask the git that is proven to hold a lock to end (SIGTERM, upon which it removes its locks); nobody else.",
 )
 @click.option("--restore", metavar="ID", help="Put a released lock back; the beginning of its id will do.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -51,7 +51,7 @@ def command(
 ) -> int:
     """List git's lock files in the repository at PATH, and say of each whether it is live, dead, or unknown.
 
-    Dead needs a proof: a process of ours that was killed, git's own pid file, a boot since, a declared exclusive use,
+    Dead needs a proof: a command of ours that is gone, git's own pid file, a boot since, a declared exclusive use,
     or that every process of this machine was seen, none can hold it, and it has been unchanged for long enough. What
     is not proven dead is left alone.
 

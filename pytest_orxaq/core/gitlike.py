@@ -2,7 +2,7 @@
 
 import re
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..model import LockKind
@@ -30,6 +30,9 @@ _READERS = frozenset(
 # They wait in a pager for as long as somebody reads. A cache of converted text may make them write a ref, no index.
 _SHOWN = frozenset({"blame", "grep", "log", "shortlog", "show"})
 
+# They write the index when they have refreshed it, then let go; and may wait in a pager for hours before or after.
+_REFRESH = frozenset({"diff", "status"})
+
 # What runs a program that its own name does not tell: JGit in a virtual machine, a hook in a shell.
 _INTERPRETER = re.compile(
     r"-?(?:ba|da|k|z|c|tc|fi|pw)?sh|busybox|bun|deno|dotnet|eclipse|env|java|jsvc|lua|make|mono|node|nodejs|npm|perl|php"
@@ -40,8 +43,19 @@ _VERSION = re.compile(r"[0-9][0-9.]*$")
 
 # They write for somebody on another machine, whose git keeps a lock with nothing open here.
 _FILE_SERVERS = frozenset(
-    {"diod", "ganesha.nfsd", "ksmbd", "nfsd", "plan9", "sftp-server", "smbd", "u9fs", "virtiofsd"}
+    {
+        *("afpd", "diod", "ganesha.nfsd", "glusterfsd", "ksmbd", "nfsd", "plan9", "runsc-gofer", "sftp-server", "smbd"),
+        *("u9fs", "unfsd", "virtiofsd"),
+        *("VBoxHeadless", "VirtualBoxVM", "limactl", "multipassd", "vmware-vmx"),  # machines with folders of their host
+    }
 )
+# As a word of its title or its arguments: ssh's own server, gVisor's, and what hands a folder to a machine of qemu's.
+_SERVES = re.compile(r"\binternal-sftp\b|-?-virtfs\b|-?-fsdev\b|\bgofer\b")
+
+# They only look at a repository, or have git itself do the rest.
+_ONLY_LOOK = ("gitk", "gitstatusd", "lazygit")
+
+_GIT_LIBRARY = re.compile(r"libjvm\.|(?<!di)git.*\.(?:so|node|dylib)\b")  # JGit cannot be told from any other Java
 
 _TAKES_A_VALUE = frozenset(
     {
@@ -71,8 +85,23 @@ class Aim:
 
 def is_git(name: str, command: Sequence[str], program: str | None) -> bool:
     """Whether a process is git, by any of the three names that it has."""
-    names = {name, _base(command[0]) if command else "", _base((program or "").removesuffix(" (deleted)"))}
-    return any(name == "git" or name.startswith("git-") for name in names)
+    return any(own == "git" or own.startswith("git-") for own in _names(name, command, program))
+
+
+def is_called_like_git(name: str, command: Sequence[str], program: str | None) -> bool:
+    """Whether any of its names has git in it: a git that was renamed (git.real, git.distrib), or a program around git."""
+    names = _names(name, command, program)
+    return any("git" in own.lower() for own in names) and not any(own.startswith(_ONLY_LOOK) for own in names)
+
+
+def has_git_library(mapped: Iterable[str]) -> bool:
+    """Whether the files that a process has mapped may make it write to repositories as git does."""
+    return any(map(_GIT_LIBRARY.search, mapped))
+
+
+def is_python(name: str, command: Sequence[str], program: str | None) -> bool:
+    """Whether a process is a Python by any of its names."""
+    return any(own.startswith(("python", "pypy")) for own in _names(name, command, program))
 
 
 def aim_of(command: Sequence[str], environment: Mapping[str, str]) -> Aim:
@@ -106,10 +135,11 @@ def aim_of(command: Sequence[str], environment: Mapping[str, str]) -> Aim:
     )
 
 
-def why_harmless(aim: Aim, kind: LockKind, *, ancestor: bool) -> str:
+def why_harmless(aim: Aim, kind: LockKind, *, ancestor: bool, closed: bool = False) -> str:
     """Why a git at work in the repository cannot hold a lock of this kind; empty if it can.
 
     ``ancestor``: it waits for us. A push that waits for its hook holds nothing yet; a commit may hold the index.
+    ``closed``: nobody has the lock open, as the kernel says, and the git is not stopped.
     """
     if aim.subcommand in _READERS:
         return f"git {aim.subcommand} only reads"
@@ -117,8 +147,12 @@ def why_harmless(aim: Aim, kind: LockKind, *, ancestor: bool) -> str:
         return "git cat-file only reads"
     if aim.subcommand in _SHOWN and kind in INDEX_KINDS:
         return f"git {aim.subcommand} does not touch the index"
+    if closed and aim.subcommand in _REFRESH and kind in INDEX_KINDS:
+        return f"git {aim.subcommand} keeps the index's lock open as long as it has it, and nobody has it open"
     if ancestor and aim.subcommand == "push":
         return "git push waits for this hook, and holds nothing meanwhile"
+    if ancestor and aim.subcommand == "bisect" and aim.rest[:1] == ("run",):
+        return "git bisect waits for this command, and holds nothing meanwhile"
     return ""
 
 
@@ -137,7 +171,13 @@ def names_git(name: str, command: Sequence[str]) -> bool:
 
 def serves_files(name: str, command: Sequence[str]) -> bool:
     """Whether a process, or a thread of the kernel, lets other machines write to this one's files."""
-    return bool({name, *(_base(word.rstrip(":")) for word in command[:1])} & _FILE_SERVERS)
+    names = {name, *(_base(word.rstrip(":")) for word in command[:1])}
+    return bool(names & _FILE_SERVERS) or any(_SERVES.search(word) for word in command)
+
+
+def _names(name: str, command: Sequence[str], program: str | None) -> set[str]:
+    """What the kernel calls a process, what it was called with, and its file."""
+    return {name, _base(command[0]) if command else "", _base((program or "").removesuffix(" (deleted)"))}
 
 
 def _base(path: str) -> str:

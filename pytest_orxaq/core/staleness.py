@@ -5,12 +5,11 @@ is worth something only where everything was seen, for some time. That no holder
 keeps most of its locks without a descriptor while a hook or an editor runs.
 """
 
-from ..model import Clock, Judgement, LockState, Proof, Relation, ReleasePolicy, Signals, Suspect
+from ..model import Judgement, LockState, Proof, Relation, ReleasePolicy, Signals, Suspect
 
 
 FLOOR = 300.0  # seconds for which a lock must not have changed before elimination means anything
 CAUTIOUS = 60.0  # the same where git's own pid file is the proof
-TICK = 0.5  # seconds: the kernel's ticks, the file system's coarse clock, and what one offset may differ from another
 
 # Strength of ties: these alone make a lock live; the others do so only for a process that was there in time.
 _DIRECT = {
@@ -65,18 +64,15 @@ def may_release(judgement: Judgement, policy: ReleasePolicy) -> bool:
 _INFERRED = {Proof.ELIMINATION, Proof.OWN_DEATH}
 
 
-def existed(suspect: Suspect, signals: Signals) -> bool:
-    """Whether a process can have been there when the lock was last changed; who came later cannot hold it.
+def came_later(started: float | None, first_seen: float | None) -> bool:
+    """Whether a process was certainly started after a lock's last change; both in seconds since boot.
 
-    Start times and change times are compared by one clock. If that was set in between, nobody can be said to
-    have come later. If it may have been, somebody with children is not believed to: a holder without a descriptor
-    is one that waits for its hook or its editor, and a holder with one is seen by the lease.
+    That is so if somebody had seen the lock before, exactly as it is now. Nobody can set this clock. The time that
+    stands in the lock proves nothing: a clock that was behind when the lock was made, and is right by now, leaves no
+    trace, and would make its very holder look as if he had come later. A start is told in whole ticks, cut off, so
+    that it is never told as later than it was. Who gets a lock from his parent has it open, and is found by that.
     """
-    if signals.snapshot is None or signals.sight.clock is Clock.SET:
-        return True
-    if signals.sight.clock is Clock.UNKNOWN and suspect.has_children:
-        return True
-    return suspect.started_at <= signals.snapshot.changed_at / 1e9 + TICK
+    return started is not None and first_seen is not None and started > first_seen
 
 
 # ---------------------------------------------------------------- the living
@@ -91,7 +87,7 @@ def _holder(signals: Signals) -> Suspect | None:
 def _may_hold(suspect: Suspect, signals: Signals) -> bool:
     if suspect.relation in _DIRECT:
         return True
-    return not suspect.harmless and existed(suspect, signals)
+    return not suspect.harmless and not came_later(suspect.started_after_boot, signals.first_seen)
 
 
 # ---------------------------------------------------------------- the still
@@ -117,8 +113,10 @@ def _proof(first: Signals, second: Signals, age: float, floor: float) -> Proof |
     """The strongest proof that both gatherings offer and whose floor the lock has passed.
 
     A death of our own needs none, where everybody was seen: the lock came while we worked, and whoever else may
-    have made it meanwhile would be there. A boot needs none either, nor does the operator's word. The lock must be
-    older than :data:`CAUTIOUS` (or the floor, if that is lower) where git's own note is all there is.
+    have made it meanwhile would be there. A boot needs none either, if everybody was seen: a clock that was set back for
+    a while makes a lock of today as old, and a client of a file server outlives the server's boot. Nor does the
+    operator's word. The lock must be older than :data:`CAUTIOUS` (or the floor, if that is lower) where git's own note
+    is all there is.
     """
     seen_all = first.sight.complete and second.sight.complete
     died = first.own_death is not None and first.own_death == second.own_death and first.own_death.absent_before
@@ -126,7 +124,7 @@ def _proof(first: Signals, second: Signals, age: float, floor: float) -> Proof |
         return Proof.OWN_DEATH
     if first.pid_file_dead and second.pid_file_dead and age > min(CAUTIOUS, floor):
         return Proof.PID_FILE
-    if first.before_boot and second.before_boot:
+    if first.before_boot and second.before_boot and seen_all:
         return Proof.BOOT
     if first.tenancy and second.tenancy:
         return Proof.TENANCY

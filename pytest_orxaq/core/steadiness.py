@@ -29,7 +29,6 @@ class Steadiness:
     """What is known of the clock since a change."""
 
     clock: Clock
-    slack: float = 0.0  # seconds by which a process may be older than its start time says
     advanced: float = 0.0  # seconds by which the clock is known to have been set forward: no age at all
 
 
@@ -39,27 +38,27 @@ def steadiness(changed_at: float, anchors: Sequence[Anchor], *, offset: float, s
     ``since_boot`` is now, in seconds. A clock that was set before the change says nothing of the time since: so an
     anchor whose clock could not have come to ``changed_at`` by now, had it gone on, does not count.
 
-    Steady needs an anchor from *before* the change, and none since then that disagrees. A clock that was ahead
-    and then set back can pass for steady: then times before the step seem late, so that processes count as older
-    than the change and the change as younger than it is. Both err towards life.
+    Steady needs an anchor from *before* the change, and none since then that disagrees. That is no proof: a clock
+    that was set and set right again between two anchors passes for steady. If it was ahead, the change seems younger
+    than it is. If it was behind, the change seems *older*, by as much. So this may say what an age is worth, which
+    is a margin on top of other proofs, but not who was there first: see :func:`~.staleness.came_later`.
     """
     anchors = [anchor for anchor in anchors if changed_at <= anchor.offset + since_boot + _tolerance(anchor)]
     agreeing = _latest_that_agree(anchors, offset)
     before = [anchor for anchor in agreeing if anchor.at + offset <= changed_at]
-    if any(not anchor.rough for anchor in before):
-        return Steadiness(clock=Clock.STEADY)
     if before:
-        return Steadiness(clock=Clock.STEADY, slack=2 * ROUGH)
+        return Steadiness(clock=Clock.STEADY)
     if len(agreeing) < len(anchors):
         return Steadiness(clock=Clock.SET, advanced=max(0.0, offset - min(anchor.offset for anchor in anchors)))
     return Steadiness(clock=Clock.UNKNOWN)
 
 
 def before_boot(changed_at: float, anchors: Sequence[Anchor], *, offset: float) -> bool:
-    """Whether a change is certainly older than the boot.
+    """Whether a change is older than the boot, unless the clock was set back and right again between two anchors.
 
     An old change time alone proves nothing: where the clock was set forward since the boot, yesterday's time is
-    on a lock of today. So the clock must be known from the first seconds on, and have been the same ever since.
+    on a lock of today. So the clock must be known from the first seconds on, and be the same at every anchor since.
+    What remains is why this is a proof only together with a sight of everybody.
     """
     known_from_the_start = any(anchor.rough for anchor in _latest_that_agree(anchors, offset))  # it is the first of all
     return known_from_the_start and changed_at < offset - BOOT_MARGIN

@@ -144,6 +144,11 @@ class Case:
         self._folder.rename(self._root / name)
         self._name = name
 
+    def forget(self) -> None:
+        """Delete all that is kept of a release that is over; of any other, nothing."""
+        if self.record.step in _OVER and self._name == self.record.id:
+            _delete(self._folder)
+
     # ---------------------------------------------------------------- out
 
     def take_out(self, pinned: int, recheck: Callable[[], bool]) -> str:

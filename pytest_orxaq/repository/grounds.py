@@ -15,6 +15,7 @@ class Terms:
     policy: ReleasePolicy = ReleasePolicy.PROOF
     floor: float = 300.0  # seconds without a change, before a lock may be dead by elimination
     tenancy: bool = False  # the operator declares that nobody else works in this repository
+    insisted: bool = False  # and does so for this time: then a lock goes that keeps coming back, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

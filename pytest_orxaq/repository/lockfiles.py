@@ -12,10 +12,20 @@ from .places import Places, git_folder_at, submodule_paths, top_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GitFolder:
+    """A git folder that locks were looked for in."""
+
+    path: Path
+    family: Path  # the git folder that it shares refs and objects with; itself, unless it is a linked work tree's
+    top: Path | None  # its work tree, where it has one and that is known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What was found, and what could not be looked at."""
 
     locks: tuple[Lock, ...]  # by name alone: a folder or a link may bear the name of a lock
+    folders: tuple[GitFolder, ...]  # each once; every lock belongs to one of them
     operations: tuple[str, ...]  # left unfinished: merges, rebases and their like, in sentences; never touched
     uncovered: tuple[str, ...]  # sentences
 
@@ -26,13 +36,35 @@ def find(places: Places) -> Found:
     Never raises for what it meets: what cannot be looked at is said.
     """
     search = _Search()
-    search.repository(places.common, None if places.own != places.common else places.top)
-    search.work_tree_folder(places.own, places.top, linked=True)
+    if places.own != places.common:
+        search.work_tree_folder(GitFolder(path=places.own, family=places.common, top=places.top))
+    search.repository(places.common, places.top if places.own == places.common else None)
     return Found(
-        locks=tuple({lock.path: lock for lock in search.locks}.values()),  # work trees may share a linked index
+        locks=_each_once(search.locks),
+        folders=tuple(search.folders),
         operations=tuple(search.operations),
         uncovered=tuple(dict.fromkeys(search.uncovered)),
     )
+
+
+def _each_once(locks: list[Lock]) -> tuple[Lock, ...]:
+    """Locks without those that were found before by another spelling: links of several work trees may lead to one index."""
+    folders: dict[str, tuple[int, int] | None] = {}
+    found: dict[tuple[object, str], Lock] = {}
+    for lock in locks:
+        folder, name = os.path.split(lock.path)
+        if folder not in folders:
+            folders[folder] = _identity(folder)
+        found.setdefault((folders[folder] or folder, name), lock)
+    return tuple(found.values())
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(folder)
+    except OSError:  # gone meanwhile
+        return None
+    return status.st_dev, status.st_ino
 
 
 # Below the folder itself; where there is no such folder, there is none of its files.
@@ -55,23 +87,26 @@ class _Search:
 
     def __init__(self) -> None:
         self.locks: list[Lock] = []
+        self.folders: list[GitFolder] = []
         self.operations: list[str] = []
         self.uncovered: list[str] = []
         self._seen: set[tuple[int, int]] = set()
 
     def repository(self, folder: Path, top: Path | None) -> None:
         """A git folder, with its linked work trees and its submodules."""
-        if not self.work_tree_folder(folder, top or top_of(folder), linked=False):
+        if not self.work_tree_folder(GitFolder(path=folder, family=folder, top=top or top_of(folder))):
             return
         for entry in self._entries(f"{folder}/worktrees"):
             if self._is_folder(entry):
                 linked = Path(entry.path)
-                self.work_tree_folder(linked, top_of(linked), linked=True)
+                self.work_tree_folder(GitFolder(path=linked, family=folder, top=top_of(linked)))
 
-    def work_tree_folder(self, folder: Path, top: Path | None, *, linked: bool) -> bool:
+    def work_tree_folder(self, visited: GitFolder) -> bool:
         """The git folder of one work tree, and the submodules in it; False if it was looked at before, or is none."""
+        folder, top, linked = visited.path, visited.top, visited.path != visited.family
         if not self._first_visit(folder):
             return False
+        self.folders.append(visited)
         names = self._top_level(str(folder), top, linked=linked)
         self._deep(str(folder), names, linked=linked)
         for name in ("refs", "logs"):

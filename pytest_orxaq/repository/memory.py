@@ -52,12 +52,12 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Death:
-    """A process group of ours that was killed in the repository, and is gone to the last process."""
+    """A command of ours that worked in the repository, and is gone with everything that it started."""
 
     boot: str
     actor: str  # what it was: a command line, or run and attempt
     began_at: float  # Unix time
-    ended_at: float
+    ended_at: float  # when nothing of it was left
     present: tuple[str, ...] | None  # paths of the locks that were there when it began; None: nobody looked
 
 
@@ -65,7 +65,7 @@ class Death:
 class Memory:
     """Everything remembered, with the clock as it is now."""
 
-    boot: str = ""
+    boot: str = ""  # empty: it is not known, and nothing remembered is of it
     offset: float = 0.0  # Unix time of the boot, by the clock as it is now
     since_boot: float = 0.0  # seconds, now
     anchors: tuple[Anchor, ...] = ()  # of this boot, in the order of time
@@ -83,18 +83,19 @@ class Memory:
                 absent_before=death.present is not None and path not in death.present,
             )
             for death in self.deaths
-            if death.boot == self.boot and death.began_at - COARSE <= changed_at <= death.ended_at
+            if self.boot and death.boot == self.boot and death.began_at - COARSE <= changed_at <= death.ended_at
         ]
         return max(found, key=lambda death: (death.absent_before, death.ended_at), default=None)
 
     def sighting_of(self, path: str, snapshot: Snapshot) -> Sighting | None:
-        """When a lock was first seen exactly as it is now."""
-        return next((seen for seen in self.sightings if seen.path == path and seen.snapshot == snapshot), None)
+        """When in this boot a lock was first seen exactly as it is now."""
+        of_this_boot = (seen for seen in self.sightings if self.boot and seen.boot == self.boot)
+        return next((seen for seen in of_this_boot if seen.path == path and seen.snapshot == snapshot), None)
 
 
 def recall(folder: Path, *, note: Note = lambda _: None) -> Memory:
     """What the files in ``folder`` hold. Never raises for what they are."""
-    boot = boot_id()
+    boot = _boot()
     return Memory(
         boot=boot,
         offset=clocks.offset_now(),
@@ -107,10 +108,10 @@ def recall(folder: Path, *, note: Note = lambda _: None) -> Memory:
 
 def record_clock(folder: Path, *, note: Note = lambda _: None) -> None:
     """Remember the clock as it is now, for the locks that are made from here on; writes only if it is another one."""
-    now = Moment(boot=boot_id(), wall=time.time(), offset=clocks.offset_now())
+    now = Moment(boot=_boot(), wall=time.time(), offset=clocks.offset_now())
     moments = list(_rows(Moment, folder / CLOCK, note))
     last = next((moment for moment in reversed(moments) if moment.boot == now.boot), None)
-    if last is None or abs(last.offset - now.offset) > EXACT:
+    if now.boot and (last is None or abs(last.offset - now.offset) > EXACT):
         _write(folder / CLOCK, [*moments[1 - MOMENTS_KEPT :], now])
 
 
@@ -121,19 +122,21 @@ def record_sightings(folder: Path, seen: Iterable[tuple[Lock, Snapshot]], memory
         memory.sighting_of(lock.path, snapshot) or Sighting(path=lock.path, snapshot=snapshot, boot=memory.boot, at=now)
         for lock, snapshot in seen
     )
-    if sightings != memory.sightings:
+    if memory.boot and sightings != memory.sightings:
         _write(folder / SIGHTINGS, sightings)
 
 
 def record_death(folder: Path, *, actor: str, began_at: float, ended_at: float, present: Iterable[str] | None) -> None:
-    """Remember that a process group of ours was killed and that its last process is gone: never before it is.
+    """Remember that a command of ours is gone with everything that it started: never before it is.
 
-    Times are Unix time. ``present`` are the paths of all locks that were there when it began, ``None`` if nobody
+    Times are Unix time; ``ended_at`` is when nothing of it was left. ``present`` are the paths of all locks that were there when it began, ``None`` if nobody
     looked: then its death proves nothing.
     """
     found = None if present is None else tuple(sorted(present))
-    death = Death(boot=boot_id(), actor=actor, began_at=began_at, ended_at=ended_at, present=found)
+    death = Death(boot=_boot(), actor=actor, began_at=began_at, ended_at=ended_at, present=found)
     line = json.dumps(to_data(death, exact=True)).encode("ascii") + b"\n"
+    if not death.boot:
+        return
     with suppress(OSError):
         _forget_old(folder / DEATHS)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -144,6 +147,11 @@ def record_death(folder: Path, *, actor: str, began_at: float, ended_at: float, 
             os.close(descriptor)
 
 
+def _boot() -> str:
+    """The name of this boot, if the time since it is told to us as to everybody; else empty, which is like no other."""
+    return boot_id() if clocks.is_shared() else ""
+
+
 # ---------------------------------------------------------------- files
 
 
@@ -152,7 +160,7 @@ def _anchors(folder: Path, boot: str, note: Note) -> Iterator[Anchor]:
     if at_boot is not None:
         yield Anchor(at=0.0, offset=at_boot, rough=True)
     for moment in _rows(Moment, folder / CLOCK, note):
-        if moment.boot == boot:
+        if boot and moment.boot == boot:
             yield Anchor(at=moment.wall - moment.offset, offset=moment.offset)
 
 

@@ -10,13 +10,17 @@ import contextlib
 import os
 import stat
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..errors import BusyError, MachineError, OrxaqError, UsageError
 from ..model import Judgement, Lock, LockState, Recovery, Signals
 from ..system.state import work_tree_lock
 from .custody import ANOTHER, Case, Step, is_same, names_in, stamp, told
+
+
+KEPT, KEPT_FOR = 200, 30 * 86400.0  # releases, and seconds
 
 
 def release(
@@ -54,7 +58,7 @@ def release(
         id=case.record.id if case is not None and kept else "",
         why_not=why_not,
         age=signals.age,
-        signals=signals.sight.processes,
+        processes=signals.sight.processes,
     )
 
 
@@ -106,11 +110,24 @@ def interrupted(quarantine: Path) -> bool:
     return any(name.startswith(".") for name in names_in(quarantine))
 
 
-def recent(quarantine: Path, path: str, since: float) -> int:
-    """How many times a lock at ``path`` was released since a moment of Unix time."""
+def recent(quarantine: Path, since: float) -> Mapping[str, int]:
+    """How many times a lock was released at each path since a moment of Unix time."""
     first = stamp(since)
     cases = (Case.read(quarantine, name, lambda _: None) for name in names_in(quarantine) if name >= first)
-    return sum(case is not None and case.record.lock.path == path for case in cases)
+    return Counter(case.record.lock.path for case in cases if case is not None)
+
+
+def prune(quarantine: Path, now: float) -> None:
+    """Delete what is kept of old releases: all but the latest :data:`KEPT` and those of :data:`KEPT_FOR` seconds.
+
+    ``now`` is Unix time. What is under way, was interrupted, or cannot be read stays, and what cannot be deleted.
+    """
+    names = [name for name in names_in(quarantine) if not name.startswith(".")]
+    first = stamp(now - KEPT_FOR)
+    for name in names[:-KEPT]:
+        case = Case.read(quarantine, name, lambda _: None) if name < first else None
+        if case is not None:
+            case.forget()
 
 
 @contextlib.contextmanager

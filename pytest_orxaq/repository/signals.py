@@ -60,14 +60,14 @@ def observe(
     if pinned is None or snapshot is None:
         return Signals(lock=lock, snapshot=None, oddity=oddity, tenancy=tenancy)
     scene = set_scene(lock, pinned, snapshot, around=around, memory=memory)
-    since = memory.sighting_of(lock.path, snapshot)
     age = time.time() - scene.changed_at - scene.steadiness.advanced
-    if since is not None and since.boot == memory.boot:
-        age = max(age, clocks.since_boot() - since.at)  # what we watched ourselves needs no wall clock
+    if scene.first_seen is not None:
+        age = max(age, clocks.since_boot() - scene.first_seen)  # what we watched ourselves needs no wall clock
     return Signals(
         lock=lock,
         snapshot=snapshot,
         age=age,
+        first_seen=scene.first_seen,
         suspects=suspects(scene),
         leased=scene.unshared,
         pid_file=scene.pid_file.path if scene.pid_file else "",

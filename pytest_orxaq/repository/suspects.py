@@ -4,21 +4,22 @@ import os
 
 from dataclasses import dataclass
 
+from ..core import staleness
 from ..core.gitlike import INDEX_KINDS, why_harmless
 from ..core.redaction import redact
 from ..core.steadiness import Steadiness, steadiness
-from ..model import Clock, Lock, Relation, Snapshot, Suspect
+from ..model import Lock, LockKind, Relation, Snapshot, Suspect
 from ..system.census import Census, Seen, identity
-from ..system.pinned import Mount, is_unshared, mount_of
+from ..system.mounts import Mount, mount_of
+from ..system.pinned import is_unshared
 from . import pidfiles
 from .memory import Memory
 from .pidfiles import PidFile
 from .territory import Identity, Territory
-from .workers import Surroundings, Worker
+from .workers import Surroundings, Ties, Worker
 
 
 SHOWN = 160  # characters of a command line
-TICK = 0.5  # seconds that a comparison of a start with a change may be wrong by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +32,21 @@ class Scene:
     mount: Mount
     unshared: bool | None
     steadiness: Steadiness
+    first_seen: float | None  # seconds since boot; None: never before as it is
     around: Surroundings
     index: Identity | None  # the file that an index's lock guards
+    folder: Identity | None  # the one that the lock is in
     pid_file: PidFile | None
 
     @property
     def changed_at(self) -> float:
         """When the lock was last changed, in Unix time."""
         return self.snapshot.changed_at / 1e9
+
+    @property
+    def identity(self) -> Identity:
+        """The lock, by device and inode."""
+        return self.snapshot.device, self.snapshot.inode
 
     @property
     def census(self) -> Census:
@@ -54,6 +62,7 @@ class Scene:
 def set_scene(lock: Lock, pinned: int, snapshot: Snapshot, *, around: Surroundings, memory: Memory) -> Scene:
     """What there is to know of a lock before its processes are looked at one by one."""
     mount = mount_of(pinned)
+    sighting = memory.sighting_of(lock.path, snapshot)
     return Scene(
         lock=lock,
         snapshot=snapshot,
@@ -64,17 +73,17 @@ def set_scene(lock: Lock, pinned: int, snapshot: Snapshot, *, around: Surroundin
         steadiness=steadiness(
             snapshot.changed_at / 1e9, memory.anchors, offset=memory.offset, since_boot=memory.since_boot
         ),
+        first_seen=None if sighting is None else sighting.at,
         around=around,
         index=identity(lock.target) if lock.kind in INDEX_KINDS else None,
+        folder=identity(os.path.dirname(lock.path)),
         pid_file=pidfiles.read(lock),
     )
 
 
 def came_later(seen: Seen, scene: Scene) -> bool:
     """Whether a process was certainly started after the lock's last change."""
-    if scene.steadiness.clock is not Clock.STEADY:
-        return False
-    return seen.started_at - scene.steadiness.slack > scene.changed_at + TICK
+    return staleness.came_later(seen.started_after_boot, scene.first_seen)
 
 
 def suspects(scene: Scene) -> tuple[Suspect, ...]:
@@ -98,9 +107,9 @@ def _suspect(seen: Seen, scene: Scene, relation: Relation, harmless: str = "") -
     return Suspect(
         pid=seen.pid,
         command=words if len(words) <= SHOWN else f"{words[:SHOWN]}...",
-        started_at=seen.started_at - scene.steadiness.slack,
+        started_at=seen.started_at,
         relation=relation,
-        has_children=seen.pid in scene.around.parents,
+        started_after_boot=seen.started_after_boot,
         ancestor=seen.pid in scene.around.ancestors,
         harmless=harmless,
     )
@@ -110,59 +119,49 @@ def _why_harmless(worker: Worker, scene: Scene) -> str:
     """Why a worker cannot hold this lock; empty if he can."""
     if worker.aim is None:
         return ""
-    here = scene.territory.git_folders.get(identity(scene.lock.directory) or (0, 0), "")
+    if worker.home == "" and scene.lock.kind is not LockKind.MODULES:
+        return "it works in another repository"
+    here = scene.territory.git_folders.get(identity(scene.lock.directory) or (0, 0))
     if (
         scene.lock.kind in INDEX_KINDS
         and worker.aim.subcommand != "worktree"  # which works on the others
         and worker.home
+        and here
         and worker.home != here
         and scene.territory.are_siblings(worker.home, here)
+        and not any(os.path.islink(f"{folder}/index") for folder in (worker.home, here))  # then they may share one
     ):
         return "it works in another work tree, which has an index of its own"
-    return why_harmless(worker.aim, scene.lock.kind, ancestor=worker.seen.pid in scene.around.ancestors)
+    return why_harmless(
+        worker.aim,
+        scene.lock.kind,
+        ancestor=worker.seen.pid in scene.around.ancestors,
+        closed=scene.unshared is True and not worker.seen.stopped,
+    )
 
 
 # ---------------------------------------------------------------- ties to the lock itself
 
 
 def _direct_tie(seen: Seen, scene: Scene) -> Relation | None:
-    if _has_open(seen, scene):
+    ties = scene.around.ties.get(seen.pid)
+    if ties is None:
+        return None
+    if scene.identity in ties.opened:
         return Relation.HOLDS_OPEN
-    if _names_in_environment(seen, scene):
+    if _names_in_environment(ties, scene):
         return Relation.NAMED_IN_ENVIRONMENT
     # A shell or a timeout around us that was given the lock's name holds nothing.
-    if seen.pid not in scene.around.ancestors and _names_in_arguments(seen, scene):
+    if seen.pid not in scene.around.ancestors and ties.named & {scene.identity, scene.index}:
         return Relation.NAMED_IN_ARGUMENTS
     return None
 
 
-def _has_open(seen: Seen, scene: Scene) -> bool:
-    """By device and inode. Only files that bear its name are asked for them: a dead network mount would not answer."""
-    name = os.path.basename(scene.lock.path)
-    wanted = (scene.snapshot.device, scene.snapshot.inode)
-    return any(
-        identity(seen.file(descriptor, path)) == wanted
-        for descriptor, path in seen.opened or ()
-        if os.path.basename(path).removesuffix(" (deleted)") == name
-    )
-
-
-def _names_in_environment(seen: Seen, scene: Scene) -> bool:
+def _names_in_environment(ties: Ties, scene: Scene) -> bool:
     """Whether git told a hook or an editor to work with the lock, its index, or another index beside it.
 
     A commit of some paths holds the index's lock and lets its hooks see another file, ``next-index-PID.lock``.
     """
-    value = (seen.environment or {}).get("GIT_INDEX_FILE", "")
-    if not value:
-        return False
-    if identity(seen.reach(value)) == (scene.snapshot.device, scene.snapshot.inode):
+    if ties.index == scene.identity:
         return True
-    beside = identity(os.path.dirname(seen.reach(value))) == identity(os.path.dirname(scene.lock.path))
-    return beside and scene.lock.kind in INDEX_KINDS
-
-
-def _names_in_arguments(seen: Seen, scene: Scene) -> bool:
-    wanted = {(scene.snapshot.device, scene.snapshot.inode), scene.index} - {None}
-    names = {os.path.basename(scene.lock.path), os.path.basename(scene.lock.target)}
-    words = (word.rpartition("=")[2] for word in seen.command)
-    return any(os.path.basename(word) in names and identity(seen.reach(word)) in wanted for word in words)
+    return scene.lock.kind in INDEX_KINDS and ties.beside == scene.folder is not None

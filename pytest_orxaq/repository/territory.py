@@ -5,12 +5,14 @@ Folders are known by device and inode: a process in a container calls them by ot
 
 import os
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.gitlike import Aim
 from ..system.census import Seen, identity
+from ..system.mounts import Mount, Ways
+from .lockfiles import GitFolder
 
 
 Identity = tuple[int, int]
@@ -23,149 +25,159 @@ class Territory:
     git_folders: Mapping[Identity, str]
     work_trees: Mapping[Identity, str]
     families: Mapping[str, str]  # of each git folder, the one that it shares refs and objects with
+    outposts: frozenset[Identity] = frozenset()  # folders elsewhere that links in git's folders lead to
+    around: frozenset[Identity] = frozenset()  # every folder that these lie in
+    devices: frozenset[int] = frozenset()  # of all these, and of what they lie in
 
     @property
     def all(self) -> frozenset[Identity]:
         """Every folder: what lies below any of them is the repository's."""
-        return frozenset({*self.git_folders, *self.work_trees})
+        return frozenset({*self.git_folders, *self.work_trees, *self.outposts})
 
     def are_siblings(self, one: str, other: str) -> bool:
         """Whether two git folders are those of two work trees of one repository."""
         return one in self.families and self.families[one] == self.families.get(other)
 
 
-def survey(own: Path, common: Path, top: Path | None) -> Territory:
-    """The territory of the repository whose folders these are; folders that are not there do not count."""
-    families = {common: common, own: common} | dict(_within(common))
-    folders = list(families)
-    trees = [*([] if top is None else [top]), *([common.parent] if common.name == ".git" else [])]
-    trees += [tree for folder in folders if (tree := _linked_tree(folder)) is not None]
+def survey(folders: Sequence[GitFolder]) -> Territory:
+    """The territory of the repository whose git folders were found; what is not there by now does not count."""
+    outposts = {
+        place: path
+        for folder in folders
+        for path in map(_folder_linked, _links_in(folder.path))
+        if (place := identity(path))
+    }
+    tops = [folder.top for folder in folders if folder.top is not None]
+    places = [*(str(folder.path) for folder in folders), *map(str, tops), *outposts.values()]
     return Territory(
-        git_folders=_identified(folders),
-        work_trees=_identified(trees),
-        families={str(folder): str(family) for folder, family in families.items()},
+        git_folders=_identified(folder.path for folder in folders),
+        work_trees=_identified(tops),
+        families={str(folder.path): str(folder.family) for folder in folders},
+        outposts=frozenset(outposts),
+        around=frozenset(place for path in outposts.values() for _, place in _upwards(path) if place is not None),
+        devices=frozenset(place[0] for path in places for _, place in _upwards(path) if place is not None),
     )
 
 
-def home_of(seen: Seen, aim: Aim, territory: Territory) -> str | None:
-    """The git folder of ours that a git works in: empty if that is another repository's, ``None`` if it is not known.
+class Standpoint:
+    """Where a process stands to a repository.
 
-    Found as git finds it: by ``--git-dir`` or its variables, else upwards from where it works, so that a repository
-    inside ours is not ours, nor one around it.
+    Nothing is asked of a file system that may not answer. What lies there is none of ours if it is another machine's
+    for certain, else it may be ours: a program may show our folders under other numbers.
     """
-    if aim.common_folder and (found := _known(seen, seen.reach(aim.common_folder), territory)):
-        return found
-    # Where it was sent by -C it mostly is already, so that the way from there leads nowhere.
-    start = "/".join(_chain(aim.folders))
-    if aim.git_folder:
-        sent = _known(seen, seen.reach(_joined(start, aim.git_folder)), territory)
-        sent = sent or _known(seen, seen.reach(aim.git_folder), territory)
-        return sent if sent is not None or _may_be_called(aim.git_folder, territory) else ""
-    sent = _discovered(seen, seen.reach(start), territory) if start else ""
-    return sent or _discovered(seen, seen.reach("."), territory)
 
+    def __init__(self, seen: Seen, territory: Territory) -> None:
+        self.seen = seen
+        self._territory = territory
+        self._ways = Ways(
+            seen.pid, root=seen.root, here=seen.here, directory=seen.directory or "", trusted=territory.devices
+        )
 
-def names_a_place(seen: Seen, aim: Aim, territory: Territory) -> bool:
-    """Whether an argument of a git leads into our repository: the target of a clone, or of a push next door."""
-    words = [word.partition("=")[2] if word.startswith("-") else word for word in aim.rest]
-    places = {_folder_of(seen.reach(word)) for word in words if word}
-    return any(_discovered(seen, place, territory) for place in places)
+    def home(self, aim: Aim) -> str | None:
+        """The git folder of ours that a git works in: empty if that is another repository's, ``None`` if it may be ours.
 
+        Found as git finds it: by ``--git-dir`` or its variables, else upwards from where it works, so that a repository
+        inside ours is not ours, nor one around it.
+        """
+        home = self._home(aim)
+        return None if home == _MAY_BE_OURS else home
 
-def touches(seen: Seen, territory: Territory) -> bool:
-    """Whether a process works or has anything open in the territory."""
-    if seen.directory is not None and lies_within(seen.reach("."), territory):
-        return True
-    folders = {os.path.dirname(path) for _, path in seen.opened or ()}
-    return any(lies_within(seen.reach(folder), territory) for folder in folders)
+    def is_sent_here(self, aim: Aim) -> bool:
+        """Whether an argument of a git leads into our repository: the target of a clone, or of a push next door."""
+        words = [word.partition("=")[2] if word.startswith("-") else word for word in aim.rest]
+        return any(self._discovered(self.seen.reach(word)) for word in words if word)
 
+    def works_here(self) -> bool:
+        """Whether the process's working folder lies in the territory."""
+        return self.seen.directory is not None and self._lies_here(self.seen.reach("."))
 
-def lies_within(path: str, territory: Territory) -> bool:
-    """Whether what a path leads to is a folder of the territory or lies below one."""
-    return any(place in territory.all for _, place in _upwards(_folder_of(path)))
+    def touches(self) -> bool:
+        """Whether a process works or has anything open in the territory."""
+        folders = {os.path.dirname(path) for _, path in self.seen.opened or ()}
+        return self.works_here() or any(self._lies_here(self.seen.reach(folder)) for folder in folders)
 
+    def identity(self, path: str) -> Identity | None:
+        """Device and inode of what the process calls ``path``; None if it cannot be told."""
+        reached = self.seen.reach(path)
+        return None if self._ways.far(reached) else identity(reached)
 
-# ---------------------------------------------------------------- folders
+    def identity_of_open(self, descriptor: int, path: str) -> Identity | None:
+        """Device and inode of a file that the process has open under a path."""
+        return None if self._ways.far(self.seen.reach(path)) else identity(self.seen.file(descriptor, path))
 
+    # ---------------------------------------------------------------- as git finds it
 
-def _within(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Git's folders of the linked work trees and the submodules in this one, and so on inside, each with its family."""
-    for linked in _folders(folder / "worktrees"):
-        yield linked, folder
-        yield from _submodules(linked / "modules")
-    yield from _submodules(folder / "modules")
+    def _home(self, aim: Aim) -> str | None:
+        if aim.common_folder and (found := self._known(self.seen.reach(aim.common_folder))):
+            return found
+        # Where it was sent by -C it mostly is already, so that the way from there leads nowhere.
+        start = "/".join(_chain(aim.folders))
+        if aim.git_folder:
+            sent = self._known(self.seen.reach(_joined(start, aim.git_folder)))
+            sent = sent or self._known(self.seen.reach(aim.git_folder))
+            return sent if sent is not None or _may_be_called(aim.git_folder, self._territory) else ""
+        sent = self._discovered(self.seen.reach(start)) if start else ""
+        return sent or self._discovered(self.seen.reach("."))
 
-
-def _submodules(folder: Path) -> Iterator[tuple[Path, Path]]:
-    for found in _folders(folder):  # the name of a submodule may be a path
-        if os.path.lexists(found / "HEAD"):
-            yield found, found
-            yield from _within(found)
-        else:
-            yield from _submodules(found)
-
-
-def _folders(folder: Path) -> list[Path]:
-    try:
-        return [folder / entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
-
-
-def _linked_tree(folder: Path) -> Path | None:
-    """The work tree of a linked work tree's git folder."""
-    noted = _text(folder / "gitdir")
-    return Path(os.path.abspath(folder / noted)).parent if noted else None
-
-
-def _text(path: str | Path) -> str:
-    """What a small file of git's says; empty if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return os.fsdecode(file.read(4096)).strip()
-    except OSError:
+    def _discovered(self, start: str) -> str | None:
+        far = self._ways.far(start)
+        if far is not None:
+            return _of_the_far(far)
+        for path, place in _upwards(_folder_of(start)):
+            if place is None:
+                return None
+            if place in self._territory.git_folders:
+                return self._territory.git_folders[place]
+            git = f"{path}/.git"
+            if self._ways.far(git) or os.path.isfile(git) or _looks_like_git(git):
+                return self._known(git)
+            if _looks_like_git(path):
+                return self._of_another(path, place)
         return ""
 
-
-def _identified(paths: list[Path]) -> dict[Identity, str]:
-    found: dict[Identity, str] = {}
-    for path in paths:
+    def _known(self, path: str) -> str | None:
+        """The git folder of ours that a folder is, or that a ``.git`` file leads to."""
+        far = self._ways.far(path)
+        if far is None and os.path.isfile(path):
+            target = _text(path).removeprefix("gitdir:").strip()
+            if not target:
+                return None
+            root = self.seen.root
+            path = f"{root}{target}" if target.startswith("/") else f"{os.path.dirname(path)}/{target}"
+            far = self._ways.far(path)
+        if far is not None:
+            return _of_the_far(far)
         place = identity(path)
-        if place is not None:
-            found.setdefault(place, str(path))
-    return found
+        if place is None or place in self._territory.git_folders:
+            return self._territory.git_folders.get(place) if place else None
+        return self._of_another(path, place)
+
+    def _of_another(self, path: str, place: Identity) -> str:
+        """Of a git folder that is none of ours: empty, unless it may be ours or share files with us after all.
+
+        It may have been made in a folder of ours since they were looked for. And folders share by links: so do the work
+        trees that git-new-workdir makes, and those of the tool repo.
+        """
+        inside = any(above in self._territory.git_folders for _, above in _upwards(path))
+        shares = place in self._territory.around or any(
+            _lies_within(_folder_linked(link), self._territory) for link in _links_in(path) if not self._ways.far(link)
+        )
+        return _MAY_BE_OURS if inside or shares else ""
+
+    def _lies_here(self, path: str) -> bool:
+        return self._ways.far(path) is None and _lies_within(path, self._territory)
 
 
-# ---------------------------------------------------------------- as git finds it
+_MAY_BE_OURS = "?"  # the path of no git folder: these are absolute
 
 
-def _discovered(seen: Seen, start: str, territory: Territory) -> str | None:
-    for path, place in _upwards(start):
-        if place is None:
-            return None
-        if place in territory.git_folders:
-            return territory.git_folders[place]
-        if os.path.isfile(f"{path}/.git") or _looks_like_git(f"{path}/.git"):
-            return _known(seen, f"{path}/.git", territory)
-        if _looks_like_git(path):
-            return ""  # a bare repository, and none of ours
-    return ""
+def _of_the_far(mount: Mount) -> str:
+    return "" if mount.remote else _MAY_BE_OURS
 
 
 def _looks_like_git(folder: str) -> bool:
     """Whether git would take a folder for its own; if not, it looks further up."""
     return all(os.path.lexists(f"{folder}/{name}") for name in ("HEAD", "objects", "refs"))
-
-
-def _known(seen: Seen, path: str, territory: Territory) -> str | None:
-    """The git folder of ours that a folder is, or that a ``.git`` file leads to."""
-    if os.path.isfile(path):
-        target = _text(path).removeprefix("gitdir:").strip()
-        if not target:
-            return None
-        path = f"{seen.root}{target}" if target.startswith("/") else f"{os.path.dirname(path)}/{target}"
-    place = identity(path)
-    return None if place is None else territory.git_folders.get(place, "")
 
 
 def _may_be_called(path: str, territory: Territory) -> bool:
@@ -199,3 +211,48 @@ def _upwards(start: str) -> Iterator[tuple[str, Identity | None]]:
         if place == last:
             return
         yield path, place
+
+
+# ---------------------------------------------------------------- folders
+
+
+def _links_in(folder: str | Path) -> Iterator[str]:
+    """The links in a git folder, as far as another's files are shared by them."""
+    for within in ("", "refs", "logs", "objects"):
+        yield from (entry.path for entry in _entries(f"{folder}/{within}") if entry.is_symlink())
+
+
+def _folder_linked(link: str) -> str:
+    """The folder that a link leads to, or to a file in."""
+    return link if os.path.isdir(link) else os.path.dirname(os.path.realpath(link))
+
+
+def _lies_within(path: str, territory: Territory) -> bool:
+    """Whether what a path leads to is a folder of the territory or lies below one."""
+    return any(place in territory.all for _, place in _upwards(_folder_of(path)))
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _text(path: str | Path) -> str:
+    """What a small file of git's says; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return os.fsdecode(file.read(4096)).strip()
+    except OSError:
+        return ""
+
+
+def _identified(paths: Iterable[Path]) -> dict[Identity, str]:
+    found: dict[Identity, str] = {}
+    for path in paths:
+        place = identity(path)
+        if place is not None:
+            found.setdefault(place, str(path))
+    return found

@@ -11,6 +11,7 @@ import re
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from mmap import PROT_READ, mmap
 from pathlib import Path
 
 
@@ -19,6 +20,7 @@ INITIAL_NAMESPACE = 0xEFFFFFFC  # the number that the kernel gives to its first 
 
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
 _EXITING = 0x00000004  # PF_EXITING: it has nothing left to do but to be taken apart
+_MAY_TRACE = 1 << 19  # CAP_SYS_PTRACE
 _POWERS = 0b1011 | 1 << 7 | 1 << 21  # CAP_CHOWN, _DAC_OVERRIDE, _FOWNER, _SETUID, _SYS_ADMIN
 
 
@@ -31,6 +33,7 @@ class Seen:
     name: str  # as the kernel has it: at most 15 bytes, and the process may change it
     command: tuple[str, ...]
     started_at: float  # Unix time by the clock as it is now
+    started_after_boot: float | None = None  # seconds, exactly as the kernel tells: whole ticks, cut off
     kernel: bool = False
     stopped: bool = False
     users: frozenset[int] = frozenset()  # real, effective, saved, and that of the file system
@@ -73,10 +76,6 @@ class Census:
             pid = seen.parent
             found.add(pid)
         return frozenset(found)
-
-    def parents(self) -> frozenset[int]:
-        """Everybody who has a child."""
-        return frozenset(seen.parent for seen in self.processes.values())
 
 
 def take(offset: float) -> Census:
@@ -127,6 +126,7 @@ def look_at(pid: int, *, offset: float) -> Seen | None:
         name=told.name,
         command=tuple(os.fsdecode(word) for word in command.removesuffix(b"\0").split(b"\0")),
         started_at=offset + told.started,
+        started_after_boot=told.started,
         kernel=bool(told.flags & _KERNEL_THREAD),
         stopped=told.state in "Tt",
         users=frozenset(_numbers(status, b"Uid")),
@@ -159,6 +159,18 @@ def identity(path: str | Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def may_write(seen: Seen, name: str, file: tuple[int, int]) -> bool:
+    """Whether a process has a file open for writing; false if that cannot be told.
+
+    ``name`` is what the file is called, ``file`` its identity.
+    """
+    return any(
+        identity(seen.file(descriptor, path)) == file and _mode(seen.pid, descriptor) not in {None, os.O_RDONLY}
+        for descriptor, path in seen.opened or ()
+        if os.path.basename(path).removesuffix(" (deleted)") == name
+    )
+
+
 def same_users(pid: int) -> bool:
     """Whether user numbers mean to a process what they mean to us (the kernel shows these maps to everybody)."""
     try:
@@ -167,11 +179,21 @@ def same_users(pid: int) -> bool:
         return False
 
 
-def maps(pid: int, library: bytes) -> bool:
-    """Whether a process has a file mapped whose path contains ``library``; false if that cannot be told."""
+def mapped(pid: int) -> frozenset[str]:
+    """The names of the files that a process has mapped, libraries above all; none if that cannot be told."""
     try:
-        return library in (PROC / str(pid) / "maps").read_bytes()
+        content = (PROC / str(pid) / "maps").read_bytes()
     except OSError:
+        return frozenset()
+    return frozenset(map(os.fsdecode, re.findall(rb"/([^/\n]+)$", content, re.MULTILINE)))
+
+
+def program_says(pid: int, word: bytes) -> bool:
+    """Whether the file that a process executes has a word in it, whatever it is called; false if it cannot be read."""
+    try:
+        with (PROC / str(pid) / "exe").open("rb") as file, mmap(file.fileno(), 0, prot=PROT_READ) as program:
+            return program.find(word) >= 0
+    except (OSError, ValueError):
         return False
 
 
@@ -233,6 +255,15 @@ def _opened(folder: Path) -> tuple[tuple[int, str], ...] | None:
     return tuple(found)
 
 
+def _mode(pid: int, descriptor: int) -> int | None:
+    """Whether a descriptor is for reading, writing or both; ``None`` if that cannot be told."""
+    try:
+        flags = _field((PROC / str(pid) / "fdinfo" / str(descriptor)).read_bytes(), b"flags")
+    except OSError:
+        return None
+    return int(flags, 8) & os.O_ACCMODE if flags else None
+
+
 def _field(status: bytes, name: bytes) -> bytes:
     found = re.search(rb"^%b:\s*(.*)$" % name, status, re.MULTILINE)
     return found[1] if found else b""
@@ -272,8 +303,18 @@ def _hidden() -> Iterator[str]:
     options = [words[3] for words in map(str.split, mounts) if words[1:2] == [str(PROC)]]
     if not options:
         yield "it is not known how much /proc shows"
-    elif _HIDING.search(options[-1]) and os.geteuid() != 0:
+    elif _HIDING.search(options[-1]) and not _may_trace_all():
         yield "/proc hides the processes of other users (hidepid)"
+
+
+def _may_trace_all() -> bool:
+    """Whether nothing is hidden from us: not for being root alone, but with its power over every user's processes."""
+    try:
+        powers = int(_field((PROC / "self/status").read_bytes(), b"CapEff"), 16)
+        users = (PROC / "self/uid_map").read_bytes().split()
+    except (OSError, ValueError):
+        return False
+    return bool(powers & _MAY_TRACE) and users == [b"0", b"0", b"4294967295"]
 
 
 # ---------------------------------------------------------------- without /proc

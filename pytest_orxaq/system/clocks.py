@@ -8,6 +8,7 @@ from pathlib import Path
 
 
 DEVICES = Path("/dev")
+NAMESPACE = Path("/proc/self/ns/time")
 
 
 _LASTING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # also counts while the machine sleeps, where it can
@@ -16,6 +17,20 @@ _LASTING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # also counts 
 def since_boot() -> float:
     """Seconds since this machine was started."""
     return time.clock_gettime(_LASTING)
+
+
+def is_shared() -> bool:
+    """Whether the time since boot is told to us as to everybody: not in a time namespace of our own, which may shift it.
+
+    The number of another namespace would say little: it is given anew once that is gone.
+    """
+    try:
+        return NAMESPACE.stat().st_ino == _INITIAL_NAMESPACE
+    except OSError:
+        return True  # a kernel without such namespaces
+
+
+_INITIAL_NAMESPACE = 0xEFFFFFFA  # the number that the kernel gives to its first time namespace, always
 
 
 def offset_now() -> float:

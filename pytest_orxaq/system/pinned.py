@@ -1,4 +1,4 @@
-"""What the kernel tells of an open file: whether others have it open, when it was made, what holds it."""
+"""What the kernel tells of an open file: whether others have it open, when it was made."""
 
 import errno
 import fcntl
@@ -7,46 +7,6 @@ import signal
 import struct
 
 from ctypes import CDLL, create_string_buffer
-from dataclasses import dataclass
-from pathlib import Path
-
-
-# Where nobody writes but processes of this kernel. Everything else, also what is unknown, may have writers elsewhere.
-LOCAL = frozenset(
-    {
-        "bcachefs",
-        "btrfs",
-        "exfat",
-        "ext2",
-        "ext3",
-        "ext4",
-        "f2fs",
-        "jfs",
-        "nilfs2",
-        "ntfs3",
-        "overlay",
-        "ramfs",
-        "reiserfs",
-        "tmpfs",
-        "vfat",
-        "xfs",
-        "zfs",
-    }
-)
-_WITHOUT_OWNERS = frozenset({"exfat", "ntfs3", "vfat"})  # every file there belongs to whoever mounted it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """The file system that holds a file."""
-
-    kind: str = ""  # empty where it cannot be told
-    mapped: bool = False  # the owner of a file in it need not be who made it
-
-    @property
-    def local(self) -> bool:
-        """Whether nobody but processes of this machine can write to it."""
-        return self.kind in LOCAL
 
 
 def is_unshared(descriptor: int) -> bool | None:
@@ -93,18 +53,3 @@ def born_at(descriptor: int) -> int | None:
 
 _AT_EMPTY_PATH = 0x1000
 _STATX_BTIME = 0x800
-
-
-def mount_of(descriptor: int) -> Mount:
-    """The file system on which the file lies, as the table of mounts describes it."""
-    try:
-        facts = Path(f"/proc/self/fdinfo/{descriptor}").read_text("ascii").split()
-        number = facts[facts.index("mnt_id:") + 1]
-        table = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
-    except (OSError, ValueError):
-        return Mount()
-    for words in map(str.split, table):
-        if words[0] == number:
-            kind = words[words.index("-", 6) + 1]
-            return Mount(kind=kind, mapped=kind in _WITHOUT_OWNERS or "idmapped" in words[5].split(","))
-    return Mount()

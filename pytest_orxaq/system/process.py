@@ -449,6 +449,7 @@ class _Conversation:
             started_at=started_at,
             marks=tuple(self.capture.marks),
             output_error=self.capture.error,
+            emptied_at=facts.get("emptied_at", time.time()),
         )
 
 

@@ -13,6 +13,7 @@ from ..model import Machine, Resources, Stall
 
 
 PROC = Path("/proc")
+OPEN = Path("/dev/fd")
 PRESSURES = ("cpu", "memory", "io")
 NEW_PEAK = 1.02  # how much more than ever before makes a peak worth its exact, dear measurement
 LIMITS = {
@@ -64,6 +65,15 @@ class Meter:
             return None
         share = {name: min(1.0, (after[name] - self._stalled[name]) / 1e6 / seconds) for name in PRESSURES}
         return Stall(cpu=share["cpu"], memory=share["memory"], io=share["io"])
+
+
+def spare_descriptors() -> int:
+    """How many more files this process may have open; where it is not told how many are, as many as are allowed."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        return allowed - len(os.listdir(OPEN))
+    except OSError:
+        return allowed
 
 
 def machine(top: Path) -> Machine:
@@ -181,8 +191,8 @@ def _limit(number: int) -> str:
 
 
 def boot_id() -> str:
-    """A name for this boot of this machine; the host's name and kernel where the kernel gives none."""
+    """The name of this boot of this machine; empty where the kernel gives none, and then equal to none."""
     try:
         return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        return f"{os.uname().nodename} {os.uname().release}"
+        return ""

@@ -485,12 +485,14 @@ def supervise(lifeline: int, result: int, output: int) -> None:
         timed_out = supervision.watch(tree, deadline)
         by_itself = tree.status is not None
         leaked, gone = supervision.stop_leaked(tree) if by_itself else ([], supervision.stop(tree))
+        emptied_at = time.time()
         not_started = _reason(listen)
         status = None if not_started else tree.status
         facts: dict[str, object] = {
             "code": None if status is None or not os.WIFEXITED(status) else os.WEXITSTATUS(status),
             "signal": None if status is None or not os.WIFSIGNALED(status) else os.WTERMSIG(status),
             "duration": (tree.ended_at or time.monotonic()) - started_at,
+            "emptied_at": emptied_at,
             "timed_out": timed_out,
             "cancelled": None if by_itself or timed_out else supervision.asked,
             "not_started": _quoted(not_started),

@@ -2,7 +2,18 @@
 
 import pytest
 
-from pytest_orxaq.core.gitlike import Aim, aim_of, is_git, may_be_git, names_git, serves_files, why_harmless
+from pytest_orxaq.core.gitlike import (
+    Aim,
+    aim_of,
+    has_git_library,
+    is_called_like_git,
+    is_git,
+    is_python,
+    may_be_git,
+    names_git,
+    serves_files,
+    why_harmless,
+)
 from pytest_orxaq.model import LockKind
 
 
@@ -25,6 +36,42 @@ def test_git_is_known_by_any_of_its_names(name: str, command: tuple[str, ...], p
 def test_others_are_not_git(name: str, command: tuple[str, ...]) -> None:
     """A name that only resembles git's is none of it."""
     assert not is_git(name, command, "/usr/bin/vim")
+
+
+@pytest.mark.parametrize("name", ["git.real", "git", "Git-Distrib", "gitea", "legit"])
+def test_whoever_has_git_in_a_name_is_called_like_it(name: str) -> None:
+    """By any of the three names."""
+    assert is_called_like_git(name, (), None)
+    assert is_called_like_git("x", (f"/opt/{name}",), None)
+    assert is_called_like_git("x", (), f"/opt/{name} (deleted)")
+
+
+@pytest.mark.parametrize("name", ["vim", "gitstatusd-linux-x86_64", "lazygit", "gitk"])
+def test_whoever_only_looks_is_not(name: str) -> None:
+    """They have git itself do what they do, or write to no repository."""
+    assert not is_called_like_git(name, (name, "git"), f"/usr/bin/{name}")
+
+
+def test_libraries_that_write_as_git_does() -> None:
+    """By the names of what is mapped, whatever its version; data is no library, nor is a digit git."""
+    for name in (
+        "libgit2.so.1.5",
+        "libgit2-3f2a1c.so.1.9",
+        "nodegit.node",
+        "_pygit2.abi3.so",
+        "libjvm.so",
+        "libgit2.dylib",
+    ):
+        assert has_git_library(["libc.so.6", name]), name
+    assert not has_git_library(["libc.so.6", "libdigits.so", "git.mo", "gitlab.db", "libjvmti-notes"])
+    assert not has_git_library([])
+
+
+def test_pythons_are_known_by_any_name() -> None:
+    """Of whatever version and make."""
+    assert is_python("python3.13", (), None)
+    assert is_python("gunicorn: master", ("gunicorn",), "/usr/bin/pypy3")
+    assert not is_python("node", ("x.python",), "/usr/bin/node")
 
 
 @pytest.mark.parametrize(
@@ -67,11 +114,22 @@ def test_variables_say_where_unless_options_do() -> None:
         ("git push", LockKind.INDEX, True, True),
         ("git push", LockKind.INDEX, False, False),
         ("git commit -a", LockKind.INDEX, True, False),
+        ("git bisect run orxaq gate", LockKind.INDEX, True, True),
+        ("git bisect run orxaq gate", LockKind.INDEX, False, False),
+        ("git bisect start", LockKind.INDEX, True, False),
     ],
 )
 def test_who_cannot_hold_a_lock(command: str, kind: LockKind, *, ancestor: bool, harmless: bool) -> None:
-    """Readers, whoever shows history to a person, and a push that waits for us; never a commit, nor status."""
+    """Readers, whoever shows history to a person, a push and a bisection that wait for us; never a commit, nor status."""
     assert bool(why_harmless(aim_of(command.split(), {}), kind, ancestor=ancestor)) is harmless
+
+
+@pytest.mark.parametrize("command", ["git diff", "git status"])
+def test_who_refreshes_the_index_has_it_open_meanwhile(command: str) -> None:
+    """So that it holds no index's lock that nobody has open; nothing is said of others."""
+    assert why_harmless(aim_of(command.split(), {}), LockKind.INDEX, ancestor=False, closed=True)
+    assert not why_harmless(aim_of(command.split(), {}), LockKind.REF, ancestor=False, closed=True)
+    assert not why_harmless(aim_of(("git", "commit"), {}), LockKind.INDEX, ancestor=False, closed=True)
 
 
 @pytest.mark.parametrize(
@@ -111,4 +169,11 @@ def test_who_serves_files() -> None:
     assert serves_files("nfsd", ())
     assert serves_files("x", ("/usr/sbin/smbd", "-D"))
     assert serves_files("init", ("plan9:", "x"))
+    assert serves_files("sshd", ("sshd: ann@internal-sftp",))
+    assert serves_files("qemu-system-x86", ("qemu-system-x86_64", "-virtfs", "local,path=/x"))
+    assert serves_files("qemu-system-x86", ("qemu-system-x86_64", "-fsdev", "local,path=/x"))
+    assert serves_files("exe", ("runsc-gofer", "--root=/x", "gofer"))
+    assert serves_files("limactl", ("limactl", "hostagent"))
     assert not serves_files("sshd", ("sshd",))
+    assert not serves_files("sshd", ("sshd: ann@pts/0",))
+    assert not serves_files("qemu-system-x86", ("qemu-system-x86_64", "-drive", "file=x"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_orxaq.model import Lock, LockKind
-from pytest_orxaq.repository.lockfiles import Found, find
+from pytest_orxaq.repository.lockfiles import Found, GitFolder, _each_once, find
 from pytest_orxaq.repository.places import Places, locate
 
 
@@ -67,7 +67,8 @@ def found_in(directory: Path) -> list[str]:
 
 def test_a_repository_without_locks(top: Path) -> None:
     """Where there is no lock, none is found, and everything was looked at."""
-    assert find(locate(top)) == Found(locks=(), operations=(), uncovered=())
+    folder = GitFolder(path=top / ".git", family=top / ".git", top=top)
+    assert find(locate(top)) == Found(locks=(), folders=(folder,), operations=(), uncovered=())
 
 
 def test_every_kind_is_found(top: Path) -> None:
@@ -257,6 +258,32 @@ def test_two_work_trees_with_one_index(top: Path, tmp_path: Path) -> None:
         (folder / "index").unlink()
         (folder / "index").symlink_to(tmp_path / "shared")
     assert found_in(top) == made
+
+
+def test_two_spellings_of_one_index(top: Path, tmp_path: Path) -> None:
+    """A lock that two work trees meet by links of other words, one through a folder and back, is listed once."""
+    git(top, "worktree", "add", "--quiet", "../tree")
+    (tmp_path / "shared").mkdir()
+    linked = top / ".git" / "worktrees" / "tree"
+    (top / ".git" / "index").rename(tmp_path / "shared" / "index")
+    (top / ".git" / "index").symlink_to(tmp_path / "shared" / "index")
+    (linked / "index").unlink()
+    (linked / "index").symlink_to("../../../../shared/index")
+    made = touch(tmp_path / "shared" / "index.lock", tmp_path / "shared" / "next-index-7.lock")
+    for folder in (top, tmp_path / "tree"):
+        assert git(folder, "add", ".", check=False) == 128, "both meet it"
+        (lock,) = find(locate(folder)).locks
+        assert os.path.samefile(lock.path, made[0])
+    assert find(locate(top)).locks[0].path == made[0], "by its first spelling"
+
+
+def test_locks_of_a_folder_that_went_away() -> None:
+    """What was found is told apart by its spelling where nothing else is left of it."""
+    locks = [
+        Lock(path=f"/nowhere/{name}.lock", kind=LockKind.INDEX, target=f"/nowhere/{name}", directory="/nowhere")
+        for name in ("index", "other", "index")
+    ]
+    assert _each_once(locks) == tuple(locks[:2])
 
 
 def test_a_bare_repository(top: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pytest_orxaq.core.steadiness import Anchor, steadiness
 from pytest_orxaq.model import Clock, Lock, LockKind, OwnDeath, Snapshot
 from pytest_orxaq.repository import memory
 from pytest_orxaq.repository.memory import Memory, recall, record_clock, record_death, record_sightings
-from pytest_orxaq.system import clocks
+from pytest_orxaq.system import clocks, resources
 
 
 LOCK = Lock(path="/r/.git/\udcff.lock", kind=LockKind.REF, target="/r/.git/\udcff", directory="/r/.git")
@@ -138,6 +138,36 @@ def test_old_deaths_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (tmp_path / memory.DEATHS).stat().st_size < 3000
     assert recall(tmp_path).deaths[-1].actor == "run 99"
     assert all(death.actor.startswith("run ") for death in recall(tmp_path).deaths)
+
+
+# ---------------------------------------------------------------- boots
+
+
+def test_a_boot_without_a_name_is_like_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel names no boot, nothing remembered counts, not even of another such boot, and nothing is added."""
+    record_clock(tmp_path)
+    record_sightings(tmp_path, [(LOCK, SNAPSHOT)], recall(tmp_path))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(resources, "PROC", tmp_path / "nothing")
+    died(tmp_path, "it", 5, 15, [])
+    found = recall(tmp_path)
+    assert found.anchors == ()
+    assert found.sighting_of(LOCK.path, SNAPSHOT) is None
+    assert found.death_of(LOCK.path, AT_TEN) is None
+    record_clock(tmp_path)
+    record_sightings(tmp_path, [], found)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    unnamed = replace(Memory(), sightings=(memory.Sighting(path=LOCK.path, snapshot=SNAPSHOT, boot="", at=1.0),))
+    assert unnamed.sighting_of(LOCK.path, SNAPSHOT) is None
+
+
+def test_a_sighting_of_another_boot_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds since another boot say nothing of now; what was seen then is seen for the first time."""
+    record_sightings(tmp_path, [(LOCK, SNAPSHOT)], recall(tmp_path))
+    monkeypatch.setattr(memory, "boot_id", lambda: "another")
+    assert recall(tmp_path).sighting_of(LOCK.path, SNAPSHOT) is None
+    record_sightings(tmp_path, [(LOCK, SNAPSHOT)], recall(tmp_path))
+    assert [seen.boot for seen in recall(tmp_path).sightings] == ["another"]
 
 
 # ---------------------------------------------------------------- damage

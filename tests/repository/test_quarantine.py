@@ -17,9 +17,10 @@ import pytest
 
 from pytest_orxaq.errors import BusyError, MachineError, UsageError
 from pytest_orxaq.model import Judgement, Lock, LockKind, LockState, Proof, Recovery, Signals
+from pytest_orxaq.repository import quarantine as quarantines
 from pytest_orxaq.repository.lockfiles import find
 from pytest_orxaq.repository.places import locate
-from pytest_orxaq.repository.quarantine import mutex, recent, release, repair, restore
+from pytest_orxaq.repository.quarantine import mutex, prune, recent, release, repair, restore
 from pytest_orxaq.system import exchange as exchanges
 from pytest_orxaq.system.exchange import exchange
 
@@ -760,7 +761,7 @@ def test_a_record_that_is_damaged(top: Path, quarantine: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         restore(recovery.id, quarantine=quarantine)
     assert (quarantine / recovery.id / "lock").exists()
-    assert recent(quarantine, str(top / ".git" / "index.lock"), 0.0) == 0
+    assert recent(quarantine, 0.0) == {}
 
 
 # ---------------------------------------------------------------- repaired
@@ -824,10 +825,30 @@ def test_how_often_it_happened(top: Path, quarantine: Path) -> None:
     last = released(stale(top), quarantine, now=3000.0)
     released(stale(top, "HEAD.lock"), quarantine, now=3000.0)
     restore(last.id, quarantine=quarantine)
-    assert recent(quarantine, path, 0.0) == 3
-    assert recent(quarantine, path, 2000.0) == 2
-    assert recent(quarantine, path, 3000.5) == 0
-    assert recent(quarantine, str(top / ".git" / "HEAD.lock"), 0.0) == 1
+    assert recent(quarantine, 0.0) == {path: 3, str(top / ".git" / "HEAD.lock"): 1}
+    assert recent(quarantine, 2000.0)[path] == 2
+    assert recent(quarantine, 3000.5) == {}
+
+
+def test_old_releases_are_deleted(top: Path, quarantine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is older than a month goes, unless it is among the latest; what is under way or unreadable stays whatever it is."""
+    monkeypatch.setattr(quarantines, "KEPT", 2)
+    day = 86400.0
+    ids = [released(stale(top), quarantine, now=number * day).id for number in (1, 2, 3, 4, 40)]
+    restore(ids[1], quarantine=quarantine)
+    (top / ".git" / "index.lock").unlink()
+    (quarantine / ids[2] / "record.json").write_text("nothing that makes sense")
+    (quarantine / ids[3]).rename(quarantine / f".{ids[3]}")
+    strange = quarantine / "19700101-by-hand"
+    shutil.copytree(quarantine / ids[0], strange)
+    prune(quarantine, 20 * day)
+    assert sorted(os.listdir(quarantine)) == sorted([f".{ids[3]}", *ids[:3], ids[4], strange.name]), "none is old"
+    prune(quarantine, 34 * day)
+    assert sorted(os.listdir(quarantine)) == sorted([f".{ids[3]}", ids[2], ids[4], strange.name])
+    assert (quarantine / ids[2] / "lock").exists()
+    prune(quarantine, 400 * day)
+    assert {ids[2], ids[4]} <= set(os.listdir(quarantine)), "the latest stay"
+    prune(quarantine / "nowhere", 400 * day)
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:

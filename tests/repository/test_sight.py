@@ -5,7 +5,6 @@ import subprocess
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,11 @@ from pytest_orxaq.repository.suspects import Scene
 from pytest_orxaq.repository.territory import survey
 from pytest_orxaq.repository.workers import look_around
 from pytest_orxaq.system.census import Census, Seen
-from pytest_orxaq.system.pinned import Mount
+from pytest_orxaq.system.mounts import Mount
 
 
 OWNER, OTHER = 1000, 1001
-STEADY = Steadiness(clock=Clock.STEADY)
+SIGHTED = 100.0  # seconds since boot
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +33,7 @@ def _one_meaning_of_users(monkeypatch: pytest.MonkeyPatch) -> None:
 def scene(
     *processes: Seen,
     unshared: bool | None = True,
-    steadiness: Steadiness = STEADY,
+    first_seen: float | None = SIGHTED,
     written_at: int = 1000,
     **mount: object,
 ) -> Scene:
@@ -56,9 +55,11 @@ def scene(
         owner=OWNER,
         mount=Mount(**{"kind": "ext4", **mount}),  # type: ignore[arg-type]
         unshared=unshared,
-        steadiness=steadiness,
-        around=look_around(survey(Path("/r/.git"), Path("/r/.git"), None), census),
+        steadiness=Steadiness(clock=Clock.STEADY),
+        first_seen=first_seen,
+        around=look_around(survey([]), census, []),
         index=None,
+        folder=None,
         pid_file=None,
     )
 
@@ -87,16 +88,51 @@ def test_who_can_be_looked_into_is_no_gap() -> None:
 
 
 def test_who_came_later_is_no_gap() -> None:
-    """By a steady clock, allowing for what it may be wrong by; by no other."""
-    late = unreadable("git", user=OWNER, started_at=1005.0)
+    """By the clock that nobody can set, if the lock was known already; not by the time that stands in the lock."""
+    late = unreadable("git", user=OWNER, started_at=1005.0, started_after_boot=SIGHTED + 0.01)
     assert seen_whole(late, unshared=None)
-    assert not seen_whole(late, steadiness=Steadiness(clock=Clock.STEADY, slack=10.0))
-    assert not seen_whole(late, steadiness=Steadiness(clock=Clock.UNKNOWN))
+    assert not seen_whole(replace(late, started_after_boot=SIGHTED))
+    assert not seen_whole(late, first_seen=None)
 
 
 def test_a_stranger_without_power_is_no_gap() -> None:
     """The owner made the lock, and he is not the owner: not even if it is a git that is stopped."""
     assert seen_whole(unreadable("git", stopped=True), unshared=None)
+
+
+def test_a_stranger_who_speaks_of_git_may_have_had_the_lock_taken_away() -> None:
+    """Where the lock was given to somebody else since it was written, who made it is not known."""
+    assert not seen_whole(unreadable("git"), written_at=999)
+    assert not seen_whole(unreadable("sh", command=("sh", "-c", "git commit -a")), written_at=999)
+    assert seen_whole(unreadable("daemon"), written_at=999)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "changed", "gap"),
+    [
+        (LockKind.CONFIG, 0, {}, "GitPython"),
+        (LockKind.MODULES, 0, {}, "GitPython"),
+        (LockKind.REFLOG, 0, {"name": "gunicorn", "program": "/usr/bin/python3.12"}, "GitPython"),
+        (LockKind.CONFIG, 0, {"pid": 666, "user": OTHER}, "GitPython"),
+        (LockKind.CONFIG, 1, {}, ""),
+        (LockKind.INDEX, 0, {}, ""),
+        (LockKind.CONFIG, 0, {"user": OTHER}, ""),
+        (LockKind.CONFIG, 0, {"name": "node"}, ""),
+        (LockKind.CONFIG, 0, {"started_after_boot": SIGHTED + 0.01}, ""),
+        (LockKind.INDEX, 0, {"name": "java", "opened": ((3, "/x/org.eclipse.jgit-6.jar"),)}, "JGit"),
+        (LockKind.INDEX, 9, {"name": "java", "opened": ((3, "/x/org.eclipse.jgit-6.jar"),)}, ""),
+        (LockKind.INDEX, 0, {"name": "java", "opened": ((3, "/jgit/x.jar"),)}, ""),
+    ],
+)
+def test_libraries_that_wait_are_gaps_to_empty_locks(
+    kind: LockKind, size: int, changed: dict[str, object], gap: str
+) -> None:
+    """However well their programs can be seen: which repository they are at work in cannot."""
+    process = unreadable(**{"name": "python3", "user": OWNER, **FULL, **changed})
+    one = scene(process)
+    found = gaps(replace(one, lock=replace(one.lock, kind=kind), snapshot=replace(one.snapshot, size=size)))
+    assert bool(found) is bool(gap)
+    assert all(gap in sentence for sentence in found)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +207,7 @@ def test_who_serves_files_is_a_gap_however_well_he_is_seen() -> None:
     """The holder may be a client on another machine; not if the server was started after the lock."""
     server = unreadable("sftp-server", **FULL)
     assert not seen_whole(server)
-    assert seen_whole(replace(server, started_at=1005.0))
+    assert seen_whole(replace(server, started_after_boot=SIGHTED + 1))
 
 
 def test_a_kernel_that_serves_files_is_a_gap() -> None:

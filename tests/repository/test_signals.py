@@ -5,6 +5,7 @@ import json
 import os
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,13 +22,16 @@ import pytest
 from pytest_orxaq.core.staleness import judge
 from pytest_orxaq.model import Clock, Judgement, Lock, LockKind, LockState, Proof, Relation, Signals, Suspect
 from pytest_orxaq.repository import signals
+from pytest_orxaq.repository.lockfiles import find
 from pytest_orxaq.repository.memory import Memory, recall, record_clock, record_death, record_sightings
+from pytest_orxaq.repository.places import Places
 from pytest_orxaq.repository.signals import OddLockError, kind_of_content, observe, open_pinned
 from pytest_orxaq.repository.territory import survey
 from pytest_orxaq.repository.workers import look_around
-from pytest_orxaq.system import census
+from pytest_orxaq.system import census, clocks
 from pytest_orxaq.system.census import Census, Seen
-from pytest_orxaq.system.pinned import Mount, born_at
+from pytest_orxaq.system.mounts import Mount
+from pytest_orxaq.system.pinned import born_at
 
 
 BOUND = 60.0  # seconds after which something hangs
@@ -49,6 +53,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.top = folder / f"of-{folder.name}"  # a name that no repository of another test has
+        self.places = Places(own=self.top / ".git", common=self.top / ".git", top=self.top)
         self.memory = folder / "memory"
         self.memory.mkdir()
         self.stack = ExitStack()
@@ -77,7 +82,11 @@ class Bench:
         return Lock(path=str(path), kind=kind, target=str(path).removesuffix(".lock"), directory=str(folder))
 
     def start(
-        self, *command: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+        self,
+        *command: str,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        output: int = subprocess.PIPE,
     ) -> subprocess.Popen[bytes]:
         """Start a process in a group of its own, all of which is killed at the end of the test."""
         process: subprocess.Popen[bytes] = subprocess.Popen(
@@ -86,7 +95,7 @@ class Bench:
             env=environment,
             start_new_session=True,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.DEVNULL,
         )
         self.stack.callback(end, process)
@@ -141,7 +150,7 @@ class Bench:
     def gather(self, lock: Lock, pinned: int | None) -> Signals:
         """One gathering."""
         memory = recall(self.memory)
-        around = look_around(survey(self.top / ".git", self.top / ".git", self.top), census.take(memory.offset))
+        around = look_around(survey(find(self.places).folders), census.take(memory.offset), [lock])
         return observe(lock, pinned, around=around, memory=memory)
 
     def seen(self, lock: Lock | None = None) -> Signals:
@@ -187,13 +196,15 @@ def of(process: subprocess.Popen[bytes], found: Signals) -> Suspect:
     return next(suspect for suspect in found.suspects if suspect.pid == process.pid)
 
 
-def later_than(found: Signals) -> None:
-    """Wait until processes that are started now count as later than the lock's last change."""
+def sighted(bench: Bench) -> None:
+    """Have the lock be known, and wait until processes that are started now count as later."""
+    found = bench.seen()
     assert found.snapshot is not None
-    deadline = time.monotonic() + BOUND
-    while time.time() <= found.snapshot.changed_at / 1e9 + 0.7:
-        assert time.monotonic() < deadline
-        select.select([], [], [], 0.05)
+    record_sightings(bench.memory, [(found.lock, found.snapshot)], recall(bench.memory))
+    since = bench.seen().first_seen
+    assert since is not None
+    while clocks.since_boot() <= since + 0.02:  # starts are told in ticks
+        select.select([], [], [], 0.01)
 
 
 # ---------------------------------------------------------------- live holders
@@ -207,7 +218,6 @@ def test_a_commit_that_waits_for_its_hook_is_live(bench: Bench, paths: tuple[str
     found = bench.seen()
     assert found.leased is True
     assert of(process, found).relation is Relation.WRITES_HERE
-    assert of(process, found).has_children
     assert any(suspect.relation is Relation.NAMED_IN_ENVIRONMENT for suspect in found.suspects)
     assert found.snapshot is not None
     assert found.snapshot.content == "index"
@@ -309,7 +319,7 @@ def test_whoever_was_given_the_name_of_the_lock_blocks(bench: Bench) -> None:
 
 def test_a_git_whose_folder_is_not_known_may_work_here(bench: Bench) -> None:
     """Unless it has ended, which is why nothing of it could be found: machines are full of short-lived gits."""
-    territory = survey(bench.top / ".git", bench.top / ".git", bench.top)
+    territory = survey(find(bench.places).folders)
     ended = subprocess.Popen(["true"])
     ended.wait(BOUND)
     script, wait = bench.blocker()
@@ -328,7 +338,172 @@ def test_a_git_whose_folder_is_not_known_may_work_here(bench: Bench) -> None:
             root=root,
             here="/nowhere/at/all",
         )
-        assert (pid in look_around(territory, Census(processes={pid: git})).workers) is works
+        assert (pid in look_around(territory, Census(processes={pid: git}), []).workers) is works
+
+
+# ---------------------------------------------------------------- the living who are hard to see
+
+
+def prepared(bench: Bench, program: str, top: Path | None = None) -> subprocess.Popen[bytes]:
+    """A git that has prepared a change of a reference: it holds the lock without a descriptor, a child or a variable."""
+    process = bench.start(program, "update-ref", "--stdin", cwd=top)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"start\ncreate refs/heads/new HEAD\nprepare\n")
+    process.stdin.flush()
+    assert [process.stdout.readline() for _ in range(2)] == [b"start: ok\n", b"prepare: ok\n"]
+    return process
+
+
+@pytest.mark.parametrize("name", ["git", "git.real", "gut"])
+def test_a_git_of_any_name_is_live(bench: Bench, name: str) -> None:
+    """One that was renamed, and one whose name says nothing, but which is the same program."""
+    program = bench.folder / name
+    found = shutil.which("git")
+    assert found is not None
+    shutil.copy(found, program)
+    process = prepared(bench, str(program))
+    lock = bench.lock("refs/heads/new.lock", LockKind.REF)
+    assert of(process, bench.seen(lock)).relation is Relation.WRITES_HERE
+    assert bench.judged(lock).state is LockState.LIVE
+
+
+def test_a_program_around_git_blocks_only_where_it_works(bench: Bench) -> None:
+    """Called like git, and none: it blocks in the repository and with something of it open, not elsewhere, nor as a viewer."""
+    (bench.top / "open").write_text("")
+    for name, cwd, command, blocks in (
+        ("gitea", bench.top, "", True),
+        ("gitea", bench.folder, f"exec 9< {bench.top}/open; ", True),
+        ("gitea", bench.folder, "", False),
+        ("lazygit", bench.top, "", False),
+    ):
+        script, wait = bench.blocker()
+        program = bench.folder / name
+        shutil.copy("/bin/sh", program)
+        process = bench.start(str(program), "-c", command + script, cwd=cwd)
+        wait()
+        bench.kill_add()
+        assert (process.pid in {suspect.pid for suspect in bench.seen().suspects}) is blocks
+        end(process)
+        Path(bench.lock().path).unlink()
+
+
+def test_an_embedded_submodules_commit_is_live(bench: Bench) -> None:
+    """A submodule whose git folder lies in the work tree."""
+    bench.git("init", "-q", "sub")
+    bench.write(top=bench.top / "sub")
+    bench.git("add", ".", top=bench.top / "sub")
+    bench.git("commit", "-qm", "first", top=bench.top / "sub")
+    bench.git("submodule", "add", "-q", "./sub", "sub")
+    script, wait = bench.blocker()
+    bench.hook("pre-commit", script, bench.top / "sub/.git")
+    bench.write("two\n", bench.top / "sub")
+    process = bench.start("git", "commit", "-qam", "second", cwd=bench.top / "sub")
+    wait()
+    lock = bench.lock(git_folder=bench.top / "sub/.git")
+    assert of(process, bench.seen(lock)).relation is Relation.WRITES_HERE
+    assert bench.judged(lock).state is LockState.LIVE
+
+
+def test_a_git_in_a_repository_that_shares_by_links_is_live(bench: Bench) -> None:
+    """As git-new-workdir makes them: the lock lies in our folder, its holder in another repository."""
+    other = bench.folder / "workdir"
+    (other / ".git").mkdir(parents=True)
+    for name in ("config", "refs", "objects", "packed-refs", "logs"):
+        (other / ".git" / name).symlink_to(bench.top / ".git" / name)
+    shutil.copy(bench.top / ".git/HEAD", other / ".git/HEAD")
+    process = prepared(bench, "git", other)
+    lock = bench.lock("refs/heads/new.lock", LockKind.REF)
+    assert of(process, bench.seen(lock)).relation is Relation.WRITES_HERE
+    assert bench.judged(lock).state is LockState.LIVE
+
+
+GITPYTHON = """
+import sys
+import git
+with git.Repo(sys.argv[1]) as repo:
+    writer = repo.config_writer()
+    print("ready", flush=True)
+    input()
+"""
+
+
+@on_the_machine
+def test_a_configuration_that_gitpython_writes_is_never_dead(bench: Bench) -> None:
+    """It keeps the empty lock without a descriptor, from wherever it was started."""
+    process = bench.start(sys.executable, "-c", GITPYTHON, str(bench.top), cwd=Path("/"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    lock = bench.lock("config.lock", LockKind.CONFIG)
+    found = bench.judged(lock)
+    assert found.state is LockState.UNKNOWN
+    assert any(f"process {process.pid} " in gap and "GitPython" in gap for gap in found.unseen)
+
+
+@on_the_machine
+def test_a_java_that_has_jgit_open_may_hold_any_empty_lock(bench: Bench) -> None:
+    """By the library's file, wherever it works; a lock that was written is none of its."""
+    (bench.folder / "org.eclipse.jgit-6.jar").write_text("")
+    script, wait = bench.blocker()
+    process = bench.start("sh", "-c", f"exec 9< org.eclipse.jgit-6.jar; {script}", cwd=bench.folder)
+    wait()
+    bench.kill_add()
+    lock = bench.lock()
+    assert Path(lock.path).stat().st_size == 0
+    found = bench.judged()
+    assert found.state is LockState.UNKNOWN
+    assert any(f"process {process.pid} " in gap and "JGit" in gap for gap in found.unseen)
+    Path(lock.path).write_text("x")
+    assert bench.judged().proof is Proof.ELIMINATION
+
+
+# ---------------------------------------------------------------- file systems that do not answer
+
+
+@contextmanager
+def userspace(bench: Bench) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """An empty folder of a file system in user space, and a way to have it fall silent."""
+    place = bench.folder / "userspace"
+    place.mkdir()
+    server = bench.start(sys.executable, str(Path(__file__).parent.parent / "userspace.py"), str(place), cwd=Path("/"))
+    assert server.stdout is not None
+    if server.stdout.readline() != b"ready\n":
+        pytest.skip("no file system in user space can be mounted here")
+
+    def silence() -> None:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(b"\n")
+        server.stdin.flush()
+        assert server.stdout.readline() == b"silent\n"
+
+    try:
+        yield place, silence
+    finally:
+        end(server)
+        subprocess.run(["umount", "-l", str(place)], check=False, timeout=BOUND)
+
+
+@as_root
+@on_the_machine
+def test_a_git_on_a_file_system_that_is_silent_hangs_nobody(bench: Bench) -> None:
+    """Nothing is asked of it. Whether it shows our folders cannot be told: the git there may work here."""
+    with userspace(bench) as (place, silence):
+        stands_in = bench.folder / "git"
+        stands_in.write_text('#!/bin/sh\neval "$BLOCKER"\n')
+        stands_in.chmod(0o755)
+        started = []
+        for words, cwd in (("add", "x", str(place / "y")), place), (("-C", str(place), "gc"), bench.folder):
+            script, wait = bench.blocker()
+            started.append(bench.start(str(stands_in), *words, cwd=cwd, environment={**os.environ, "BLOCKER": script}))
+            wait()
+        silence()
+        bench.kill_add()
+        for process in started:
+            assert of(process, bench.seen()).relation is Relation.WRITES_HERE
+            assert bench.judged().state is LockState.LIVE
+            end(process)
+        assert bench.judged().proof is Proof.ELIMINATION
 
 
 # ---------------------------------------------------------------- the dead
@@ -356,10 +531,29 @@ def test_a_zombie_holds_nothing(bench: Bench) -> None:
 
 
 @on_the_machine
-def test_fifteen_busy_peers_do_not_block(bench: Bench) -> None:
-    """Gits that were started after the lock's last change are seen, and are none of its holders."""
+@pytest.mark.parametrize("command", ["diff", "status"])
+def test_who_shows_a_difference_in_a_pager_does_not_block(bench: Bench, command: str) -> None:
+    """They had the index's lock open as long as they had it, and wait for a reader now."""
+    script, wait = bench.blocker()
+    bench.write("shown\n")
+    terminal = os.openpty()
+    for descriptor in terminal:
+        bench.stack.callback(os.close, descriptor)
+    process = bench.start("git", "-p", command, environment={**os.environ, "GIT_PAGER": script}, output=terminal[1])
+    wait()
     bench.kill_add()
-    later_than(bench.seen())
+    assert of(process, bench.seen()).harmless
+    assert bench.judged().proof is Proof.ELIMINATION
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    assert bench.judged().state is LockState.LIVE
+
+
+@on_the_machine
+def test_fifteen_busy_peers_do_not_block(bench: Bench) -> None:
+    """Gits that were started when the lock was known already are seen, and are none of its holders."""
+    bench.kill_add()
+    sighted(bench)
     peers = [bench.start("git", "hash-object", "-w", "--stdin-paths") for _ in range(15)]
     for peer in peers:
         assert peer.stdin is not None
@@ -369,10 +563,9 @@ def test_fifteen_busy_peers_do_not_block(bench: Bench) -> None:
         assert peer.stdout.readline()
     found = bench.seen()
     assert {suspect.pid for suspect in found.suspects} == {peer.pid for peer in peers}
-    assert found.sight.clock is Clock.STEADY
     assert bench.judged().proof is Proof.ELIMINATION
-    early = replace(found, sight=replace(found.sight, clock=Clock.SET))
-    assert judge(early, early, floor=0.0).state is LockState.LIVE
+    unknown = replace(found, first_seen=None)
+    assert judge(unknown, unknown, floor=0.0).state is LockState.LIVE
 
 
 @on_the_machine
@@ -410,7 +603,7 @@ def test_work_elsewhere_does_not_block(bench: Bench) -> None:
         process.stdin.flush()
         assert process.stdout.readline()
     bench.kill_add()
-    assert not bench.seen().suspects
+    assert {suspect.harmless for suspect in bench.seen().suspects} == {"it works in another repository"}
     assert bench.judged().proof is Proof.ELIMINATION
 
 
@@ -471,6 +664,26 @@ def linked(bench: Bench) -> Path:
     return path
 
 
+@pytest.mark.parametrize("whose", ["linked", "main"])
+def test_another_work_trees_commit_holds_the_index_that_both_share(bench: Bench, linked: Path, whose: str) -> None:
+    """Where the index of one is a link to that of the other, a commit in either holds the lock, whosever it is called."""
+    own = bench.top / ".git/worktrees/linked"
+    (own / "index").unlink()
+    (own / "index").symlink_to("../../index")
+    script, wait = bench.blocker()
+    # The hook forgets what would give its git away.
+    bench.hook("pre-commit", f"unset GIT_INDEX_FILE; exec sh -c {shlex.quote(script)}")
+    top = linked if whose == "linked" else bench.top
+    bench.write("two\n", top)
+    process = bench.start("git", "commit", "-qam", "second", cwd=top)
+    wait()
+    (lock,) = find(bench.places).locks
+    for directory in (own, bench.top / ".git"):
+        named = replace(lock, directory=str(directory))
+        assert not of(process, bench.seen(named)).harmless
+        assert bench.judged(named).state is LockState.LIVE
+
+
 @on_the_machine
 def test_another_work_trees_commit_does_not_hold_this_index(bench: Bench, linked: Path) -> None:
     """It has an index of its own; but refs are shared, and there it counts."""
@@ -511,15 +724,18 @@ import ctypes, json, os, sys
 from pathlib import Path
 from pytest_orxaq.core.staleness import judge
 from pytest_orxaq.model import Lock, LockKind
+from pytest_orxaq.repository.lockfiles import find
 from pytest_orxaq.repository.memory import recall
+from pytest_orxaq.repository.places import Places
 from pytest_orxaq.repository.signals import observe, open_pinned
 from pytest_orxaq.repository.territory import survey
 from pytest_orxaq.repository.workers import look_around
 from pytest_orxaq.system import census
 top, memories = Path(sys.argv[1]), Path(sys.argv[2])
+places = Places(own=top / ".git", common=top / ".git", top=top)
 def gather():
     memory = recall(memories)
-    around = look_around(survey(top / ".git", top / ".git", top), census.take(memory.offset))
+    around = look_around(survey(find(places).folders), census.take(memory.offset), [lock])
     return observe(lock, pinned, around=around, memory=memory)
 git = str(top / ".git")
 lock = Lock(path=git + "/index.lock", kind=LockKind.INDEX, target=git + "/index", directory=git)
@@ -535,7 +751,7 @@ pinned = open_pinned(lock)
 first = gather()
 found = judge(first, gather(), floor=0.0)
 print(json.dumps({
-    "state": found.state, "why": found.why, "unseen": found.unseen, "leased": first.leased,
+    "state": found.state, "why": found.why, "unseen": found.unseen, "leased": first.leased, "age": first.age,
     "suspects": [[s.command, s.ancestor, s.harmless] for s in first.suspects],
 }))
 """
@@ -771,9 +987,9 @@ def test_a_pid_file_of_a_living_git_tells_the_holder(bench: Bench) -> None:
 
 @on_the_machine
 def test_a_number_that_was_given_anew_is_not_the_holders(bench: Bench) -> None:
-    """A git that was started after the lock's last change did not write it, whatever its number."""
+    """A git that was started when the lock was known already did not write it, whatever its number."""
     bench.kill_add()
-    later_than(bench.seen())
+    sighted(bench)
     peer = bench.start("git", "hash-object", "--stdin-paths")
     assert peer.stdin is not None
     assert peer.stdout is not None
@@ -866,6 +1082,31 @@ def test_another_name_of_the_boot_proves_nothing(bench: Bench) -> None:
     assert bench.judged(floor=300.0).state is LockState.UNKNOWN
 
 
+@as_root
+def test_a_time_of_another_namespace_is_no_time(bench: Bench) -> None:
+    """Where the time since boot is told with a shift of a day, nothing that is remembered counts, and nothing is remembered."""
+    moved = ("unshare", "-T", "--boottime", "100000")
+    tried = subprocess.run([*moved, "true"], capture_output=True, check=False, timeout=BOUND)
+    if tried.returncode != 0:
+        pytest.skip(f"no time namespace can be made here: {tried.stderr.decode().strip()}")
+    bench.kill_add()
+    sighted(bench)
+    before = {path.name: path.read_bytes() for path in bench.memory.iterdir()}
+    done = subprocess.run(
+        [*moved, "sh", "-c", observer(bench)], capture_output=True, text=True, timeout=BOUND, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    age = said(done.stdout)["age"]
+    assert isinstance(age, float)
+    assert 0 <= age < BOUND
+    remember = (
+        "import sys; from pathlib import Path; from pytest_orxaq.repository.memory import *; folder = Path(sys.argv[1]);"
+        "record_clock(folder); record_sightings(folder, [], recall(folder)); assert not recall(folder).boot"
+    )
+    subprocess.run([*moved, sys.executable, "-c", remember, bench.memory], check=True, timeout=BOUND)
+    assert {path.name: path.read_bytes() for path in bench.memory.iterdir()} == before
+
+
 # ---------------------------------------------------------------- the file system
 
 
@@ -911,7 +1152,7 @@ def odd(lock: Lock, words: str) -> None:
 def test_an_oddity_is_handed_on(bench: Bench) -> None:
     """What the opener complained of stands in the signals."""
     memory = recall(bench.memory)
-    around = look_around(survey(bench.top / ".git", bench.top / ".git", None), census.take(memory.offset))
+    around = look_around(survey(find(bench.places).folders), census.take(memory.offset), [bench.lock()])
     found = observe(bench.lock(), None, oddity="it is a link", around=around, memory=memory, tenancy=True)
     assert (found.snapshot, found.oddity, found.tenancy) == (None, "it is a link", True)
 

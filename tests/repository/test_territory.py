@@ -1,6 +1,5 @@
 """The folders of a repository, and whether a process works in them; told by what git itself does with such folders."""
 
-import os
 import subprocess
 
 from collections.abc import Callable
@@ -9,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pytest_orxaq.core.gitlike import Aim
-from pytest_orxaq.repository.territory import home_of, lies_within, names_a_place, survey, touches
+from pytest_orxaq.repository.lockfiles import find
+from pytest_orxaq.repository.places import Places
+from pytest_orxaq.repository.territory import Standpoint, Territory, survey
 from pytest_orxaq.system.census import Seen
 
 
@@ -17,6 +18,11 @@ def git(folder: Path, *arguments: str) -> str:
     """Run git, which must succeed."""
     command = ("git", "-c", "protocol.file.allow=always", *arguments)
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def of(folder: Path, top: Path | None) -> Territory:
+    """The territory of a repository that is no linked work tree."""
+    return survey(find(Places(own=folder, common=folder, top=top)).folders)
 
 
 @pytest.fixture
@@ -58,7 +64,7 @@ def test_work_trees_and_submodules_belong_to_it(top: Path, tmp_path: Path) -> No
     git(top, "worktree", "add", "-q", str(tmp_path / "linked"))
     git(tmp_path / "linked", "submodule", "update", "-q", "--init")
     git(top / "lib/middle", "worktree", "add", "-q", str(tmp_path / "of-middle"))
-    found = survey(top / ".git", top / ".git", top)
+    found = of(top / ".git", top)
     common = str(top / ".git")
     expected = {
         common: common,
@@ -70,7 +76,10 @@ def test_work_trees_and_submodules_belong_to_it(top: Path, tmp_path: Path) -> No
     }
     assert found.families == expected
     assert set(found.git_folders.values()) == set(expected)
-    assert set(found.work_trees.values()) == {str(top), str(tmp_path / "linked"), str(tmp_path / "of-middle")}
+    assert set(found.work_trees.values()) == {
+        *(str(top), str(top / "lib/middle"), str(top / "lib/middle/deep/inner")),
+        *(str(tmp_path / "linked"), str(tmp_path / "linked/lib/middle"), str(tmp_path / "of-middle")),
+    }
     assert found.are_siblings(common, f"{common}/worktrees/linked")
     assert not found.are_siblings(common, f"{common}/modules/lib/middle")
     assert not found.are_siblings("/elsewhere", "/nowhere")
@@ -78,16 +87,16 @@ def test_work_trees_and_submodules_belong_to_it(top: Path, tmp_path: Path) -> No
 
 def test_folders_that_are_not_there_do_not_count(tmp_path: Path) -> None:
     """A work tree that was removed by hand, and a repository that is gone, are no places."""
-    assert not survey(tmp_path / "gone", tmp_path / "gone", tmp_path / "gone too").all
+    assert not of(tmp_path / "gone", tmp_path / "gone too").all
 
 
 def test_a_bare_repository_has_no_work_tree(top: Path, tmp_path: Path) -> None:
     """Its git folder is all of it, what lies around it is not."""
     git(tmp_path, "clone", "-q", "--bare", str(top), "bare")
-    found = survey(tmp_path / "bare", tmp_path / "bare", None)
+    found = of(tmp_path / "bare", None)
     assert not found.work_trees
-    assert home_of(worker(tmp_path / "bare"), Aim(), found) == str(tmp_path / "bare")
-    assert home_of(worker(tmp_path), Aim(), found) == ""
+    assert Standpoint(worker(tmp_path / "bare"), found).home(Aim()) == str(tmp_path / "bare")
+    assert Standpoint(worker(tmp_path), found).home(Aim()) == ""
 
 
 # ---------------------------------------------------------------- where a git works
@@ -144,26 +153,26 @@ def test_a_git_is_where_git_says_it_is(top: Path, make: Make) -> None:
     """Found as git itself finds it."""
     place = make(top)
     ours = git(place, "rev-parse", "--absolute-git-dir") == str(top / ".git")
-    territory = survey(top / ".git", top / ".git", top)
-    assert home_of(worker(place), Aim(), territory) == (str(top / ".git") if ours else "")
+    territory = of(top / ".git", top)
+    assert Standpoint(worker(place), territory).home(Aim()) == (str(top / ".git") if ours else "")
 
 
 def test_what_cannot_be_told_is_not_known(top: Path) -> None:
     """A folder that cannot be reached, or a .git file that says nothing, is no proof of being elsewhere."""
-    territory = survey(top / ".git", top / ".git", top)
-    assert home_of(worker(top.parent / "nowhere"), Aim(), territory) is None
+    territory = of(top / ".git", top)
+    assert Standpoint(worker(top.parent / "nowhere"), territory).home(Aim()) is None
     for path, known in (("gone/top/.git", True), ("../../top/.git", False), ("../..", False), ("top/./.git", False)):
-        found = home_of(worker(top.parent / "nowhere"), Aim(git_folder=path), territory)
+        found = Standpoint(worker(top.parent / "nowhere"), territory).home(Aim(git_folder=path))
         assert found == ("" if known else None), path
-    assert home_of(worker(top.parent), Aim(git_folder="of/others/.git"), territory) == ""
+    assert Standpoint(worker(top.parent), territory).home(Aim(git_folder="of/others/.git")) == ""
     (top / "a").mkdir()
     (top / "a/.git").write_text("")
-    assert home_of(worker(top / "a"), Aim(), territory) is None
+    assert Standpoint(worker(top / "a"), territory).home(Aim()) is None
 
 
 def test_options_lead_there_and_away(top: Path, tmp_path: Path) -> None:
     """-C one after the other, --git-dir (also to a .git file) and the common folder, from where it was or has gone."""
-    territory = survey(top / ".git", top / ".git", top)
+    territory = of(top / ".git", top)
     git(tmp_path, "init", "-q", "other")
     (tmp_path / "view").mkdir()
     (tmp_path / "view/.git").write_text(f"gitdir: {top}/.git\n")
@@ -180,9 +189,9 @@ def test_options_lead_there_and_away(top: Path, tmp_path: Path) -> None:
         Aim(common_folder=str(top / ".git")),
         Aim(common_folder="nowhere", git_folder="../top/.git"),
     ):
-        assert home_of(elsewhere, aim, territory) == home, aim
-    assert home_of(elsewhere, Aim(), territory) == ""
-    assert home_of(worker(top), Aim(git_folder="../other/.git"), territory) == ""
+        assert Standpoint(elsewhere, territory).home(aim) == home, aim
+    assert Standpoint(elsewhere, territory).home(Aim()) == ""
+    assert Standpoint(worker(top), territory).home(Aim(git_folder="../other/.git")) == ""
 
 
 @pytest.mark.parametrize(
@@ -199,8 +208,8 @@ def test_arguments_that_lead_here(top: Path, rest: tuple[str, ...], *, named: bo
     """A path in our repository counts, one in a repository inside of ours does not, nor do other words."""
     another_inside(top)
     git(top.parent, "init", "-q", "other")
-    territory = survey(top / ".git", top / ".git", top)
-    assert names_a_place(worker(top.parent / "other"), Aim(rest=rest), territory) is named
+    territory = of(top / ".git", top)
+    assert Standpoint(worker(top.parent / "other"), territory).is_sent_here(Aim(rest=rest)) is named
 
 
 # ---------------------------------------------------------------- who has something of it open
@@ -208,12 +217,67 @@ def test_arguments_that_lead_here(top: Path, rest: tuple[str, ...], *, named: bo
 
 def test_whoever_has_something_open_touches_it(top: Path, tmp_path: Path) -> None:
     """By its folder or by a file, in the work tree or below .git."""
-    territory = survey(top / ".git", top / ".git", top)
-    assert touches(worker(top / ".git/refs"), territory)
-    assert touches(worker(tmp_path, f"{tmp_path}/x", f"{top}/.git/objects/y"), territory)
-    assert not touches(worker(tmp_path, f"{tmp_path}/x"), territory)
+    territory = of(top / ".git", top)
+    assert Standpoint(worker(top / ".git/refs"), territory).touches()
+    assert Standpoint(worker(tmp_path, f"{tmp_path}/x", f"{top}/.git/objects/y"), territory).touches()
+    assert not Standpoint(worker(tmp_path, f"{tmp_path}/x"), territory).touches()
     blind = Seen(pid=1, parent=1, name="x", command=(), started_at=0.0)
-    assert not touches(blind, territory)
-    assert lies_within(str(top / ".git/HEAD"), territory)
-    assert not lies_within(os.devnull, territory)
-    assert not lies_within("/nowhere/at/all", territory)
+    assert not Standpoint(blind, territory).touches()
+
+
+# ---------------------------------------------------------------- what folders share
+
+
+def new_workdir(original: Path, place: Path) -> Path:
+    """A work tree as git-new-workdir makes it: all but the index and HEAD are links."""
+    folder = place / ".git"
+    (folder / "logs").mkdir(parents=True)
+    for name in ("config", "refs", "logs/refs", "objects", "info", "hooks", "packed-refs", "rr-cache"):
+        (folder / name).symlink_to(original / ".git" / name)
+    (folder / "HEAD").write_bytes((original / ".git/HEAD").read_bytes())
+    git(place, "reset", "-q")
+    return place
+
+
+def test_repositories_share_by_links(top: Path, tmp_path: Path) -> None:
+    """Whoever works in a repository that shares files with ours, by links of either or of both, may hold our locks."""
+    git(top, "pack-refs", "--all")
+    one, two = new_workdir(top, tmp_path / "one"), new_workdir(top, tmp_path / "two")
+    other = tmp_path / "other"
+    git(tmp_path, "init", "-q", str(other))
+    for ours in (top, one, two):
+        territory = of(ours / ".git", ours)
+        for theirs in {top, one, two} - {ours}:
+            assert Standpoint(worker(theirs), territory).home(Aim()) is None
+            assert Standpoint(worker(tmp_path), territory).home(Aim(git_folder=str(theirs / ".git"))) is None
+        assert Standpoint(worker(other), territory).home(Aim()) == ""
+
+
+def test_what_is_made_in_our_folders_later_may_be_ours(top: Path, tmp_path: Path) -> None:
+    """A linked work tree that came after the folders were looked for."""
+    territory = of(top / ".git", top)
+    git(top, "worktree", "add", "-q", str(tmp_path / "late"))
+    assert Standpoint(worker(tmp_path / "late"), territory).home(Aim()) is None
+
+
+def test_every_lock_lies_in_the_territory(top: Path, tmp_path: Path) -> None:
+    """The folder that a lock is said to belong to is one of git's folders: of a submodule inside of the work tree too."""
+    git(tmp_path, "init", "-q", str(top / "embedded"))
+    git(top / "embedded", "commit", "-q", "--allow-empty", "-m", "first")
+    git(top, "submodule", "add", "-q", "./embedded", "embedded")
+    git(top, "worktree", "add", "-q", str(tmp_path / "linked"))
+    found = find(Places(own=top / ".git", common=top / ".git", top=top))
+    assert {folder.path for folder in found.folders} == {
+        *(top / ".git", top / ".git/worktrees/linked", top / "embedded/.git"),
+    }
+    for folder in found.folders:
+        (folder.path / "index.lock").touch()
+    locks = find(Places(own=top / ".git", common=top / ".git", top=top)).locks
+    assert len(locks) == 3
+    assert {lock.directory for lock in locks} == set(survey(found.folders).git_folders.values())
+
+
+def test_the_devices_that_it_lies_on_have_answered(top: Path) -> None:
+    """Those of its folders, and of all that they lie in: who works there can be asked, whatever the file system."""
+    assert {top.stat().st_dev, Path("/").stat().st_dev} <= of(top / ".git", top).devices
+    assert Path("/proc").stat().st_dev not in of(top / ".git", top).devices

@@ -51,3 +51,11 @@ def test_this_machine_answers_or_not() -> None:
     """The answer is a time that was, or none."""
     found = offset_at_boot()
     assert found is None or 0 < found <= time.time()
+
+
+def test_a_kernel_without_time_namespaces_has_one_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a namespace that is not the machine's first one may tell another time since boot."""
+    monkeypatch.setattr(clocks, "NAMESPACE", tmp_path / "none")
+    assert clocks.is_shared()
+    monkeypatch.setattr(clocks, "NAMESPACE", tmp_path)
+    assert not clocks.is_shared()

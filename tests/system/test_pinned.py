@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_orxaq.system import pinned
-from pytest_orxaq.system.pinned import Mount, born_at, is_unshared, mount_of
+from pytest_orxaq.system.pinned import born_at, is_unshared
 
 
 BOUND = 60.0
@@ -150,37 +150,3 @@ def test_a_birth_that_is_not_kept(descriptor: int, monkeypatch: pytest.MonkeyPat
         patch.setattr(os, "fstat", lambda _: type("Status", (), {"st_birthtime": 1.5}))
         found = born_at(descriptor)
     assert found == 1_500_000_000
-
-
-def test_the_file_system_is_told(descriptor: int) -> None:
-    """Of a file the kind is known, of a proc file that it is not local, of what is no descriptor nothing."""
-    assert mount_of(descriptor).kind
-    assert mount_of(descriptor).local
-    with Path("/proc/self/stat").open() as file:
-        assert mount_of(file.fileno()) == Mount(kind="proc")
-    assert mount_of(10**6) == Mount()
-    assert not Mount().local
-
-
-def test_a_file_on_no_mount_is_nowhere() -> None:
-    """A pipe lies on a mount that no table has."""
-    reader, writer = os.pipe()
-    assert mount_of(reader) == Mount()
-    os.close(reader)
-    os.close(writer)
-
-
-@pytest.mark.parametrize(
-    ("options", "kind", "mapped"),
-    [("rw", "ext4", False), ("rw,idmapped", "ext4", True), ("rw", "vfat", True), ("rw", "nfs4", False)],
-)
-def test_owners_that_mean_nothing(
-    descriptor: int, monkeypatch: pytest.MonkeyPatch, options: str, kind: str, *, mapped: bool
-) -> None:
-    """Where user numbers are translated, or files have none, a file's owner is not who made it."""
-    read = Path.read_text
-    number = read(Path(f"/proc/self/fdinfo/{descriptor}"), "ascii").split("mnt_id:")[1].split()[0]
-    table = f"{number} 1 8:1 / / {options} shared:1 master:2 - {kind} /dev/x rw\n"
-    monkeypatch.setattr(Path, "read_text", lambda path, *a: table if path.name == "mountinfo" else read(path, *a))
-    found = mount_of(descriptor)
-    assert (found.kind, found.mapped, found.local) == (kind, mapped, kind != "nfs4")

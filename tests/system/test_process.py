@@ -55,6 +55,31 @@ def children_ignored() -> Iterator[None]:
 # ---------------------------------------------------------------- how it ended
 
 
+@on_linux
+def test_when_nothing_was_left(tmp_path: Path) -> None:
+    """It is told when the last process was gone: after those that outlived the leader, and before we hear of it."""
+    before = time.time()
+    exit = run("sh", "-c", f"touch began; (trap '' TERM; touch {tmp_path}/last; sleep 60) &", folder=tmp_path)
+    assert exit.leaked
+    assert before <= (tmp_path / "last").stat().st_mtime + 0.02
+    assert (tmp_path / "last").stat().st_mtime <= exit.emptied_at <= time.time()
+
+
+def test_without_a_supervisors_word_it_is_empty_when_we_have_seen_to_it(tmp_path: Path) -> None:
+    """A supervisor that is killed says nothing; the time is that at which we had stopped everything."""
+    before = time.time()
+    exit = run("sh", "-c", "kill -KILL $PPID; sleep 60", folder=tmp_path)
+    assert exit.signal == signal.SIGKILL
+    assert before <= exit.emptied_at <= time.time()
+
+
+def test_what_was_never_started_was_never_empty(tmp_path: Path) -> None:
+    """Who was cancelled before has no time in which he could have locked anything."""
+    with process.Cancellation() as cancellation:
+        cancellation.signal = signal.SIGTERM
+        assert run("true", folder=tmp_path, cancellation=cancellation).emptied_at == 0.0
+
+
 @pytest.mark.parametrize(
     ("script", "code", "number"),
     [

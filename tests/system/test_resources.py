@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import resource
 import sys
 import time
 
@@ -153,8 +154,17 @@ def test_own_memory_is_exact() -> None:
 
 
 def test_name_of_a_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A boot is named as the kernel names it, else by host and kernel, and never without a name."""
+    """A boot is named as the kernel names it; where it does not, host and kernel are no name of a boot."""
     monkeypatch.setattr(resources, "PROC", tmp_path)
-    assert resources.boot_id() == f"{os.uname().nodename} {os.uname().release}"
+    assert resources.boot_id() == ""
     kernel(tmp_path, sys__kernel__random__boot_id="0b5c-11\n")
     assert resources.boot_id() == "0b5c-11"
+
+
+def test_spare_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An open file counts against the limit; where open files are not listed, the limit is all that is known."""
+    before = resources.spare_descriptors()
+    with (tmp_path / "file").open("w"):
+        assert resources.spare_descriptors() == before - 1
+    monkeypatch.setattr(resources, "OPEN", tmp_path / "none")
+    assert resources.spare_descriptors() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
