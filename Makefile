@@ -8,7 +8,7 @@ READY := $(VENV)/ready
 PYTEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help gate lint test test-wheel coverage mutation real bench bench-rerun rerun-matrix soak-locks clean
+.PHONY: help gate lint test test-wheel coverage mutation real bench bench-rerun rerun-matrix soak-locks soak-breaker clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -39,10 +39,11 @@ mutation: $(VENV)/mutation  ## what the tests of core/ notice when it is changed
 real: $(READY)  ## take well-known projects through the gate, and write docs/real-projects.md
 	$(BIN)/python benchmarks/real.py
 
-bench: $(READY)  ## measure the gate, the search for locks and retries beside their peers, and write benchmarks/results.md
+bench: $(READY)  ## measure the gate, the search for locks, retries and breakers beside their peers, and write benchmarks/results.md
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/locks.py
 	$(BIN)/python benchmarks/retry.py
+	$(BIN)/python benchmarks/breaker.py
 
 bench-rerun: $(READY)  ## measure what retries of tests cost tests that pass, and write benchmarks/rerun.md
 	$(BIN)/python benchmarks/rerun.py
@@ -52,6 +53,9 @@ rerun-matrix: $(READY)  ## the tests of retries with each pytest from 8.4 on, an
 
 soak-locks: $(READY)  ## kill gits at random for SECONDS (600) while locks are recovered, and count what must not happen
 	$(BIN)/python benchmarks/soak_locks.py $(or $(SECONDS),600)
+
+soak-breaker: $(READY)  ## kill processes that share a circuit breaker until PROBES (600) were made, and count what must not happen
+	$(BIN)/python benchmarks/soak_breaker.py $(or $(PROBES),600)
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .orxaq .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist .coverage*

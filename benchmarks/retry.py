@@ -197,29 +197,36 @@ def ratio(times: dict[str, list[float]]) -> str:
     return f"{ours / min(medians.values()):.2f}" if medians else "alone"
 
 
-def write(text: str) -> None:
+def write(text: str, heading: str) -> None:
     """Put the table into the results, in place of the last one."""
-    before, _, after = RESULTS.read_text(encoding="utf-8").partition(f"\n{HEADING}")
+    before, _, after = RESULTS.read_text(encoding="utf-8").partition(f"\n{heading}")
     rest = after.partition("\n## ")
     others = f"\n## {rest[2]}" if rest[1] else ""
-    RESULTS.write_text(f"{before.rstrip()}\n{others.rstrip()}\n\n{HEADING}\n\n{text}\n", encoding="utf-8")
+    RESULTS.write_text(f"{before.rstrip()}\n{others.rstrip()}\n\n{heading}\n\n{text}\n", encoding="utf-8")
+
+
+def elsewhere(script: Path, name: str, peers: tuple[str, ...], rounds: int) -> int | None:
+    """How a script ended in a room of its own, where the peers are installed; None if that is where we are."""
+    room = ROOT / "build" / name
+    if Path(sys.prefix) == room:
+        return None
+    python = str(room / "bin" / "python")
+    if not Path(python).exists():
+        subprocess.run([sys.executable, "-m", "venv", str(room)], check=True)
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, *peers], check=True)
+    subprocess.run([*pip, "--force-reinstall", "--no-deps", str(ROOT)], check=True)
+    return subprocess.run([python, str(script), str(rounds)], check=False).returncode
 
 
 def main() -> int:
     """In a room of its own, where the peers are installed, measure; else furnish the room and go there."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
-    room = ROOT / "build" / "bench-retry"
-    if Path(sys.prefix) != room:
-        python = str(room / "bin" / "python")
-        if not Path(python).exists():
-            subprocess.run([sys.executable, "-m", "venv", str(room)], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *PEERS], check=True)
-        subprocess.run([*pip, "--force-reinstall", "--no-deps", str(ROOT)], check=True)
-        return subprocess.run([python, __file__, str(rounds)], check=False).returncode
+    if (code := elsewhere(Path(__file__), "bench-retry", PEERS, rounds)) is not None:
+        return code
     text = table(rounds)
     print(text)
-    write(text)
+    write(text, HEADING)
     return 0
 
 

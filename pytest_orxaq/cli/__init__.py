@@ -12,6 +12,7 @@ _COMMANDS = {
     "run": "Run any one command under the same care as a checkpoint.",
     "runs": "Look into the past: list, show and explain runs.",
     "locks": "List and judge git's lock files, and take the dead ones away.",
+    "breaker": "List circuit breakers, and open, reset or disable them by hand.",
     "demo": "Take a throw-away repository full of trouble through the gate.",
 }
 

@@ -126,7 +126,7 @@ def step(row: Row, event: Event, now: float, rules: Rules) -> tuple[Row, Answer]
             return _reported(row, event, now, rules)
         case Return():
             return returned(row, event)
-        case Command():
+        case _:
             return _next(row, event.state, why=event.why, since=now), Answer(verdict=Verdict.DONE)
 
 
@@ -202,7 +202,7 @@ def returned(row: Row, event: Return) -> tuple[Row, Answer]:
 def trips_now(row: Row, rules: Rules) -> str:
     """Why a closed breaker opens, in words; empty if it does not."""
     if row.fails >= rules.threshold:
-        return f"{row.fails} failures in a row"
+        return f"{row.fails} failures in a row" if row.fails > 1 else "1 failure"
     failed = sum(piece[2] for piece in row.counts)
     total = failed + sum(piece[1] for piece in row.counts)
     if rules.failure_rate is None or total < rules.minimum_calls or failed < rules.failure_rate * total:

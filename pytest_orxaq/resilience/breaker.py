@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 from ..core.breaker import (
@@ -30,11 +31,16 @@ from ..core.breaker import (
     State,
     Verdict,
     anchored,
+    hint,
     remaining,
     step,
 )
 from ..system.breakers import Change, Private, Shared, Store, StoreError, store_at
-from .bulletin import Listener, Transition, announce
+from .bulletin import announce, announce_loss
+from .clock import clocks
+from .events import Listener
+from .judgement import transient
+from .outcome import described
 
 
 if TYPE_CHECKING:
@@ -46,6 +52,7 @@ Failing: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[E
 
 _CLOSED: Final = int(State.CLOSED)
 _LONGEST_WHY = 500  # characters of a failure's words
+_TRUSTED = 1.0  # seconds for which a refusal is repeated without a look: whoever reset it may have died before the hint
 _LOOKED = Answer(verdict=Verdict.DONE)
 
 
@@ -62,10 +69,18 @@ class BreakerOpenError(Exception):
         self.why = why
 
     def __str__(self) -> str:
-        again = (
-            f"the next trial is in {self.retry_after:.0f} s" if self.retry_after < LONGEST * 2 else "until it is reset"
-        )
+        again = f"the next trial is in {self.retry_after:.0f} s" if isfinite(self.retry_after) else "until it is reset"
         return f"the circuit breaker {self.name!r} is open ({self.why}); {again}"
+
+
+class _Refusal(NamedTuple):
+    """Why and for how long a call was refused."""
+
+    word: int  # the hint as it was
+    at: float
+    until: float  # it may be repeated
+    end: float  # of the cooldown
+    why: str
 
 
 class Snapshot(NamedTuple):
@@ -80,15 +95,9 @@ class Snapshot(NamedTuple):
     shared: bool  # with other processes
 
 
-def transient(error: Exception) -> bool:
+def unanswered(error: Exception) -> bool:
     """Whether an exception says that the other side did not answer, rather than what it answered."""
-    if isinstance(error, (ConnectionError, TimeoutError)):
-        return True
-    if not isinstance(error, OSError):
-        return False
-    import socket  # noqa: PLC0415 - dear, and whoever has such an error has it loaded
-
-    return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+    return isinstance(error, (ConnectionError, TimeoutError)) or transient(error)
 
 
 class Permit:
@@ -133,7 +142,7 @@ class Permit:
         elif not isinstance(error, Exception):
             self.cancel()
         elif self._breaker.is_failure(error):
-            self.failure(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            self.failure(_described(error))
         else:
             self.success(self._breaker.seconds_since(self.started))
 
@@ -155,7 +164,7 @@ class Breaker:
     failure too. All times in seconds.
 
     ``store``: the path of a database, "memory" for this process and object alone, or nothing for the repository's.
-    ``listener`` is told of every transition; it cannot change the outcome. Raises ValueError for numbers without sense.
+    ``on_event`` is told of every change of state; it cannot change the outcome. Raises ValueError for numbers without sense.
     """
 
     def __init__(
@@ -170,10 +179,9 @@ class Breaker:
         failure_rate: float | None = None,
         minimum_calls: int = 20,
         slow_call: float | None = None,
-        on: Failing = transient,
+        on: Failing = unanswered,
         store: str | os.PathLike[str] | None = None,
-        listener: Listener | None = None,
-        clock: Callable[[], float] = time.time,
+        on_event: Listener | None = None,
     ) -> None:
         self.name = name
         self.rules = Rules(
@@ -188,25 +196,25 @@ class Breaker:
         )
         _check(name, self.rules)
         self._fails = _judge(on)
-        self._clock = clock
-        self._listener = listener
+        self._listeners = () if on_event is None else (on_event,)
         self._events = ""  # the folder of the journal
         self._asked = store
         self._store: Store | None = Private() if store == "memory" else None
         self._alone: dict[str, Private] = {}
         self._view: tuple[Any, int] = ((0,), 0)  # the hints, and which of them is ours; one attribute: threads
         self._measures = failure_rate is not None or slow_call is not None
+        self._refusal: _Refusal | None = None  # the last one
         self._untold = 0  # answers that the row does not know of; approximately: threads may lose some
-        self._told_at = 0.0
+        self._told_at = 0.0  # wall clock
 
     # ------------------------------------------------------------ calls
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        """The function with this breaker around it. Raises TypeError for a generator function."""
+        """The function, or whatever can be called, with this breaker around it. Raises TypeError for a generator function."""
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"{function} is a generator function: use `with` the breaker inside of it instead")
-        if inspect.iscoroutinefunction(function):
-            return cast(Callable[P, T], self._around_coroutine(function))
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+            return cast(Callable[P, T], self._around_coroutine(cast(Any, function)))
         return self._around_function(function)
 
     def _around_function(self, function: Callable[P, T]) -> Callable[P, T]:
@@ -317,7 +325,7 @@ class Breaker:
 
     def snapshot(self) -> Snapshot:
         """How things are."""
-        row, now = self._apply(lambda row: (row, _LOOKED)).after, self._clock()
+        row, now = self._apply(lambda row: (row, _LOOKED)).after, clocks.current.wall()
         return Snapshot(
             name=self.name,
             state=row.state,
@@ -345,9 +353,17 @@ class Breaker:
         return permit
 
     def _ask(self, permit: Permit) -> None:
+        words, slot = self._view
+        word, now = words[slot], clocks.current.wall()
+        known = self._refusal
+        # While it is open many may ask at the same time: nothing has changed since the last one was told.
+        if known is not None and word == known.word and known.at <= now < known.until:
+            permit.token = ""
+            raise BreakerOpenError(self.name, known.end - now, known.why)
         change = self._change(Ask(token=permit.token))
         if change.answer.verdict is Verdict.REFUSED:
             permit.token = ""  # there is nothing to give back
+            self._refusal = _refusal(change, now)
             raise BreakerOpenError(self.name, change.answer.retry_after, change.answer.why)
         permit.epoch = change.after.epoch
         if change.answer.verdict is Verdict.CALL:
@@ -365,7 +381,7 @@ class Breaker:
         """Whether the row should hear of answers, where it has to know the share of failures; else they add up here."""
         if self.rules.failure_rate is None:
             return False
-        now = self._clock()
+        now = clocks.current.wall()
         if 0 <= now - self._told_at < self.rules.window / 10:
             self._untold += 1
             return False
@@ -384,7 +400,7 @@ class Breaker:
                     token=permit.token,
                     failure=failure,
                     seconds=seconds,
-                    jitter=int.from_bytes(os.urandom(4)) / 2**32,
+                    jitter=clocks.current.jitter(),
                     untold=untold,
                 )
             )
@@ -399,12 +415,20 @@ class Breaker:
     # ------------------------------------------------------------ the store
 
     def _change(self, event: Event) -> Change:
-        # The time is taken when we are alone with the row: who waited for that would bring one from before.
-        change = self._apply(lambda row: step(row, event, self._clock(), self.rules), event)
+        def decide(row: Row) -> tuple[Row, Answer]:
+            # The time is taken when we are alone with the row: who waited for that would bring one from before.
+            after, answer = step(row, event, clocks.current.wall(), self.rules)
+            return (after if after.why in {"", row.why} else after._replace(why=_redacted(after.why))), answer
+
+        change = self._apply(decide, event)
         before, after = change.before, change.after
         if before.state is not after.state or (before.epoch != after.epoch and after.state is State.HALF_OPEN):
-            self._announce(
-                Transition(name=self.name, before=before.state, after=after.state, why=after.why, wait=after.wait)
+            announce(
+                *(self.name, before.state, after.state),
+                why=after.why,
+                wait=after.wait,
+                own=self._listeners,
+                events=self._events,
             )
         return change
 
@@ -424,16 +448,12 @@ class Breaker:
             self._store = store_at(os.fspath(self._asked))
             return self._store
         from ..errors import MachineError  # noqa: PLC0415 - dear, and so is what follows
-        from ..system.state import discard  # noqa: PLC0415
         from .premises import BREAKERS, state_at  # noqa: PLC0415
 
         try:
             state = state_at(os.environ)
         except MachineError as error:
             raise StoreError(error.what) from error
-        if not state.lasting:
-            discard(state)
-            raise StoreError("; ".join(state.notes))
         self._events = str(state.events)
         self._store = store_at(str(state.common / BREAKERS))
         return self._store
@@ -446,11 +466,30 @@ class Breaker:
         self._store = private
         if private is mine:
             words = f"{why}; the breaker {self.name!r} goes on in this process alone"
-            self._announce(Transition(name=self.name, before=State.CLOSED, after=State.CLOSED, why=words, alone=True))
+            announce_loss(self.name, words, own=self._listeners, events=self._events)
         return private
 
-    def _announce(self, transition: Transition) -> None:
-        announce(transition, self._listener, self._events)
+
+def _refusal(change: Change, now: float) -> _Refusal | None:
+    """What others can be told without asking; nothing while a probe is out, whose lease can be returned."""
+    if change.after.state is State.HALF_OPEN:
+        return None
+    end = now + change.answer.retry_after
+    return _Refusal(hint(change.after), now, min(end, now + _TRUSTED), end, change.answer.why)
+
+
+def _redacted(why: str) -> str:
+    """Without secrets: addresses have passwords in them, and the row is read by others."""
+    from ..core.redaction import redact, secrets_of  # noqa: PLC0415 - dear, and breakers seldom open
+
+    return redact(why, secrets_of(os.environ))
+
+
+def _described(error: Exception) -> str:
+    """An exception in words; one that cannot say what it is must not hide behind that."""
+    with suppress(Exception):
+        return described(error)
+    return type(error).__name__
 
 
 def _judge(on: Failing) -> Callable[[Exception], bool]:

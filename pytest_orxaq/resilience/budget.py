@@ -56,7 +56,7 @@ class Budget:
             if not self._alone:
                 try:
                     return self._take_shared(calls)
-                except (sqlite3.Error, OSError) as error:
+                except (sqlite3.Error, OSError, ImportError) as error:  # the last on Windows, where our state is not
                     self._alone = True
                     tell(Event(kind=Kind.STORE_LOST, name=self.name, why=f"{self._file or FILE}: {error}"))
             return self._take_own(calls)
@@ -100,14 +100,9 @@ class Budget:
 def _shared_folder() -> Path:
     """The folder that all processes of the repository share. Raises OSError where there is none that lasts."""
     from ..errors import MachineError  # noqa: PLC0415 - dear, and most calls never fail
-    from ..system.state import discard  # noqa: PLC0415
     from .premises import state_at  # noqa: PLC0415
 
     try:
-        state = state_at(os.environ)
+        return state_at(os.environ).common
     except MachineError as error:
         raise OSError(error.what) from error
-    discard(state)  # if it does not last, nobody else will find it
-    if not state.lasting:
-        raise OSError("; ".join(state.notes))
-    return state.common

@@ -1,56 +1,47 @@
-"""Transitions of breakers, told to a listener and written to the repository's journal; neither can change anything."""
+"""What happens to breakers, told to listeners and written to the repository's journal; neither can change anything."""
 
 import os
 
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
 from ..core.breaker import State
+from .events import Event, Kind, Listener, tell
 
 
 if TYPE_CHECKING:
     from ..system.journal import Journal
 
 
-class Transition(NamedTuple):
-    """A breaker changed its state, or its store was lost."""
-
-    name: str
-    before: State
-    after: State
-    why: str
-    wait: float = 0.0  # seconds that it will be open, or its probe out
-    alone: bool = False  # the store was lost: from here on the breaker is this process's alone
-
-
-Listener: TypeAlias = Callable[[Transition], object]
-
-
-def announce(transition: Transition, listener: Listener | None, events: str) -> None:
-    """Tell the listener, and write an event into the journal in that folder, unless it is empty."""
+def announce(
+    name: str, before: State, after: State, *, why: str, wait: float, own: tuple[Listener, ...], events: str
+) -> None:
+    """A breaker changed its state: tell the listeners, and the journal in that folder, unless it is empty."""
     if events:
-        _write(transition, events)
-    if listener is not None:
-        with suppress(Exception):  # the whole promise
-            listener(transition)
+        from ..system.journal import Severity  # noqa: PLC0415 - most processes never get here
+
+        _journal(events).emit(
+            f"orxaq.breaker.{after}",
+            why,
+            severity=Severity.WARN if after in {State.OPEN, State.FORCED_OPEN} else Severity.INFO,
+            attributes={
+                "orxaq.breaker.name": name,
+                "orxaq.breaker.before": str(before),
+                "orxaq.breaker.after": str(after),
+                "orxaq.breaker.wait": wait,
+            },
+        )
+    tell(Event(kind=Kind(f"breaker-{after}"), name=name, delay=wait, why=why), own)
 
 
-def _write(transition: Transition, events: str) -> None:
-    from ..system.journal import Severity  # noqa: PLC0415 - most processes never get here
+def announce_loss(name: str, why: str, *, own: tuple[Listener, ...], events: str) -> None:
+    """The store of a breaker cannot be used."""
+    if events:
+        from ..system.journal import Severity  # noqa: PLC0415 - as above
 
-    worse = transition.alone or transition.after in {State.OPEN, State.FORCED_OPEN}
-    _journal(events).emit(
-        "orxaq.breaker.alone" if transition.alone else f"orxaq.breaker.{transition.after}",
-        transition.why,
-        severity=Severity.WARN if worse else Severity.INFO,
-        attributes={
-            "orxaq.breaker.name": transition.name,
-            "orxaq.breaker.before": str(transition.before),
-            "orxaq.breaker.after": str(transition.after),
-            "orxaq.breaker.wait": transition.wait,
-        },
-    )
+        _journal(events).emit(
+            "orxaq.breaker.store-lost", why, severity=Severity.WARN, attributes={"orxaq.breaker.name": name}
+        )
+    tell(Event(kind=Kind.STORE_LOST, name=name, why=why), own)
 
 
 _journals: "dict[str, Journal]" = {}
@@ -61,7 +52,7 @@ def _journal(events: str) -> "Journal":
     if events not in _journals:
         from pathlib import Path  # noqa: PLC0415 - as above
 
-        from ..system.journal import Journal, make_trace, read_traceparent  # noqa: PLC0415 - as above
+        from ..system.journal import Journal, make_trace, read_traceparent  # noqa: PLC0415
 
         trace = make_trace(read_traceparent(os.environ.get("TRACEPARENT", "")), random=os.urandom(24))
         run = os.environ.get("ORXAQ_RUN_ID", "") or "breaker"

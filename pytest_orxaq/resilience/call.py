@@ -177,7 +177,7 @@ class Call:
             retryable = False
             complain("judging an exception failed: %r", self.policy.retryable)
         if self._permit is not None:
-            self._settle(described(error) if retryable else "")
+            self._settle(self._permit, described(error) if retryable else "")
         self._note(error)
         self.end = self._schedule(error) if retryable else End.PERMANENT
         if self.end is None:
@@ -191,12 +191,12 @@ class Call:
         self._leave()
         if self.policy.rejects is None or not self._rejects(value):
             if self._permit is not None:
-                self._settle("")
+                self._settle(self._permit, "")
             if listeners or self.policy.listeners:
                 self._tell(Kind.SUCCESS)
             return False
         if self._permit is not None:
-            self._settle(REJECTED)
+            self._settle(self._permit, REJECTED)
         self._note(None)
         self.end = self._schedule(value)
         if self.end is None:
@@ -288,12 +288,11 @@ class Call:
             self.abandoned()
             raise
 
-    def _settle(self, why: str) -> None:
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            # What a breaker's store does must never hide what the call did.
-            with suppress(Exception):
-                permit.failure(why) if why else permit.success(self._seconds() or 0.0)
+    def _settle(self, permit: "Permit", why: str) -> None:
+        self._permit = None
+        # What a breaker's store does must never hide what the call did.
+        with suppress(Exception):
+            permit.failure(why) if why else permit.success(self._seconds() or 0.0)
 
     def _seconds(self) -> float | None:
         return None if self._started is None else clocks.current.now() - self._started
@@ -332,9 +331,10 @@ class Call:
         hint = hint_in(answer, policy.hint)
         if hint is not None:
             delay = retry.with_hint(delay, hint, jitter=jitter)
-        until = around().until
-        if until is not None and not retry.fits(delay, hint, until - clocks.current.now()):
+        outside = around()
+        if outside.until is not None and not retry.fits(delay, hint, outside.until - clocks.current.now()):
             return End.DEADLINE
+        self._outer = outside.purse
         if not self._pay():
             return End.ATTEMPTS
         if policy.budget is not None and not policy.budget.take():

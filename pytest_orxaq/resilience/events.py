@@ -14,6 +14,11 @@ class Kind(StrEnum):
     SUCCESS = "success"  # of the call
     RETRY = "retry"  # is scheduled
     GAVE_UP = "gave-up"
+    CLOSED = "breaker-closed"  # a circuit breaker changed its state to this
+    OPEN = "breaker-open"
+    HALF_OPEN = "breaker-half-open"  # and a probe is out
+    FORCED_OPEN = "breaker-forced-open"
+    DISABLED = "breaker-disabled"
     STORE_LOST = "store-lost"  # shared state cannot be used: each process is on its own from here
 
 
@@ -21,11 +26,11 @@ class Event(NamedTuple):  # as all records here: dataclasses would cost a third 
     """One thing that happened to a call."""
 
     kind: Kind
-    name: str  # of the call
+    name: str  # of the call, or the breaker
     attempt: int = 0  # its number, from 1
-    delay: float | None = None  # seconds until the next attempt
+    delay: float | None = None  # seconds until the next attempt, or for which a breaker is open
     error: BaseException | None = None
-    why: str = ""  # a word for why no further attempt is made; a sentence for a lost store
+    why: str = ""  # a word for why no further attempt is made; words for a breaker, a sentence for a lost store
 
 
 Listener: TypeAlias = Callable[[Event], object]

@@ -16,7 +16,7 @@ from .clock import clocks
 from .events import Listener, listeners
 from .judgement import transient
 from .outcome import Outcome
-from .scope import scope
+from .scope import around, in_time, scope
 
 
 if TYPE_CHECKING:
@@ -224,12 +224,12 @@ def _outcome(call: Call, value: R, *, degraded: bool) -> Outcome[R]:
 
 
 def _around_function(policy: Policy, function: Callable[..., Any]) -> Callable[..., Any]:
-    plain, name, around = policy.plain, _name_of(function), scope.get
+    plain, name, found = policy.plain, _name_of(function), scope.get
 
     @wraps(function)
     def retried(*args: Any, **kwargs: Any) -> Any:
-        serial = counter.given_up
-        if plain and around() is None and not listeners:
+        serial, outside = counter.given_up, found()
+        if plain and not listeners and (outside is None or in_time(outside)):
             try:
                 return function(*args, **kwargs)
             except Exception as error:
@@ -248,12 +248,12 @@ def _around_function(policy: Policy, function: Callable[..., Any]) -> Callable[.
 
 
 def _around_coroutine(policy: Policy, function: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    plain, name, around = policy.plain, _name_of(function), scope.get
+    plain, name, found = policy.plain, _name_of(function), scope.get
 
     @wraps(function)
     async def retried(*args: Any, **kwargs: Any) -> Any:
-        serial = counter.given_up
-        if plain and around() is None and not listeners:
+        serial, outside = counter.given_up, found()
+        if plain and not listeners and (outside is None or around().until is None):  # within a deadline it is cut
             try:
                 return await function(*args, **kwargs)
             except Exception as error:

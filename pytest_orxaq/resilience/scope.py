@@ -75,6 +75,12 @@ def around() -> "Around":
     return _handed_down[0]
 
 
+def in_time(found: "Around") -> bool:
+    """Whether an attempt may begin within what :data:`scope` holds."""
+    until = (around() if found is _UNREAD else found).until
+    return until is None or clocks.current.now() < until
+
+
 def leave(token: "Token[Around | None]") -> None:
     """Undo a change of :data:`scope`."""
     try:  # noqa: SIM105 - suppress() costs a retry as much as all of the rest here

@@ -91,7 +91,7 @@ class Shared:
     def __init__(self, path: str) -> None:
         self.path = path
         self._words: MutableSequence[int] = _NO_HINTS
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)  # device and inode of the database that is open
         self._damage = ""
@@ -152,18 +152,22 @@ class Shared:
         """The connection, alone with it; whatever is wrong is remembered."""
         import sqlite3  # noqa: PLC0415 - see _connect
 
-        if not self._lock.acquire(timeout=2 * PATIENCE):  # also a signal handler in the middle of a change gets here
-            raise StoreError(f"{self.path} is in use by another thread of this process")
-        try:
-            if self._damage:
-                raise StoreError(self._damage)
-            yield self._current()
-        except (sqlite3.Error, OSError, ValueError) as error:
-            self._damage = f"{self.path} cannot be used: {error}"
-            self._give_up(error)
-            raise StoreError(self._damage) from error
-        finally:
-            self._lock.release()
+        if self._is_ours():  # a signal handler, in the middle of a change
+            raise StoreError(f"{self.path} is in use by this very thread")
+        with self._lock:  # others have it for as long as SQLite waits, at most
+            try:
+                if self._damage:
+                    raise StoreError(self._damage)
+                yield self._current()
+            except (sqlite3.Error, OSError, ValueError) as error:
+                self._damage = f"{self.path} cannot be used: {error}"
+                self._give_up(error)
+                raise StoreError(self._damage) from error
+
+    def _is_ours(self) -> bool:
+        """Whether this thread has the store."""
+        owned: bool = self._lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001 - as Condition asks it
+        return owned
 
     def _current(self) -> "sqlite3.Connection":
         """The connection to the file that has the name now: it may have been deleted, or put back from a copy."""
@@ -204,7 +208,7 @@ class Shared:
 
     def before_fork(self) -> None:
         """SQLite forbids to carry a connection into a child: close it, and keep the store to ourselves meanwhile."""
-        self._kept = self._lock.acquire(timeout=4 * PATIENCE)  # longer than any change takes
+        self._kept = not self._is_ours() and self._lock.acquire(timeout=4 * PATIENCE)  # longer than any change takes
         if self._kept:
             self.close()
 
@@ -215,7 +219,7 @@ class Shared:
 
     def after_fork_in_child(self) -> None:
         """Go on, if no thread was in the middle of something: SQLite will not let go here of what that one held."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if not self._kept:
             _abandoned.append(self._connection)
             self._connection = None
@@ -298,8 +302,8 @@ def _prepare(connection: "sqlite3.Connection", *, until: float) -> None:
 @contextmanager
 def _transaction(connection: "sqlite3.Connection") -> Iterator[None]:
     """Alone with the database; nothing has happened if the body, or the commit, fails."""
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")  # in here: Ctrl-C can come right after it
         yield
         connection.execute("COMMIT")
     except BaseException:
@@ -318,18 +322,19 @@ def _find(connection: "sqlite3.Connection", name: str) -> tuple[int, Row]:
 
 
 def _values(row: Row) -> tuple[Any, ...]:
-    import json  # noqa: PLC0415 - see _connect
+    counts = ""
+    if row.counts:
+        import json  # noqa: PLC0415 - most breakers ask for no rates
 
+        counts = json.dumps(row.counts)
     return (
         *(int(row.state), row.epoch, row.since, row.wait, row.trips, row.fails, row.failed_at),
-        *(row.token, row.why, json.dumps(row.counts)),
+        *(row.token, row.why, counts),
     )
 
 
 def _row(values: tuple[Any, ...] | list[Any]) -> Row:
     """What was written, or a new row if it makes no sense: anybody can write there."""
-    import json  # noqa: PLC0415 - see _connect
-
     state, epoch, since, wait, trips, fails, failed_at, token, why, counts = values
     try:
         if not all(isfinite(each) and each >= 0 for each in (epoch, since, wait, trips, fails, failed_at)):
@@ -344,10 +349,16 @@ def _row(values: tuple[Any, ...] | list[Any]) -> Row:
             failed_at=float(failed_at),
             token=str(token),
             why=str(why),
-            counts=tuple((int(piece), int(good), int(bad)) for piece, good, bad in json.loads(counts)),
+            counts=_counts(counts) if counts else (),
         )
     except (TypeError, ValueError, OverflowError, RecursionError):
         return Row()
+
+
+def _counts(text: str) -> tuple[tuple[int, int, int], ...]:
+    import json  # noqa: PLC0415 - see _values
+
+    return tuple((int(piece), int(good), int(bad)) for piece, good, bad in json.loads(text))
 
 
 def _who() -> str:

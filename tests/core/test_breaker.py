@@ -425,7 +425,7 @@ def test_a_slow_answer_is_a_failure() -> None:
     rules = Rules(threshold=1, slow_call=2.0)
     assert after(Report(epoch=0, seconds=2.0), rules=rules)[0].state is State.CLOSED
     row, _ = after(Report(epoch=0, seconds=2.125), rules=rules)
-    assert row.why == "1 failures in a row, the last: took 2.12 s, and more than 2 s is slow"
+    assert row.why == "1 failure, the last: took 2.12 s, and more than 2 s is slow"
     assert after(Report(epoch=0, seconds=9, failure="reset"), rules=rules)[0].why.endswith("the last: reset")
     assert after(Report(epoch=0, seconds=9e9), rules=Rules(threshold=1))[0].state is State.CLOSED
 

@@ -77,6 +77,7 @@ NOT_RETRIED = [
     ("certificate", amid(foreign("requests.exceptions", "ConnectionError", OSError), CERTIFICATE)),
     ("tls-wrapper", foreign("requests.exceptions", "SSLError", OSError)),
     ("tls", ssl.SSLError(1, "wrong version number")),
+    ("tls", ssl.SSLError(errno.EPIPE, "a number of another table")),
     ("name-unknown", socket.gaierror(socket.EAI_NONAME, "Name or service not known")),
     ("name-unknown", socket.herror(1, "Unknown host")),
     ("files", FileNotFoundError(errno.ENOENT, "x")),
@@ -127,6 +128,13 @@ def test_a_locked_database_is_transient(name: str, code: int) -> None:
     assert not transient(error)
 
 
+def test_a_number_on_something_else_is_none() -> None:
+    """Only the operating system's exceptions carry an errno."""
+    error = RuntimeError()
+    error.errno = errno.ECONNRESET  # type: ignore[attr-defined]
+    assert rule_for(error) is None
+
+
 def test_a_real_locked_database_is_transient(tmp_path: Path) -> None:
     """The exception of a database that another connection writes to."""
     holder, other = (sqlite3.connect(tmp_path / "x.db", timeout=0, isolation_level=None) for _ in range(2))
@@ -155,6 +163,14 @@ def test_a_status_is_found(carrier: dict[str, object]) -> None:
     error.__dict__.update(carrier)
     assert status_of(error) == 503
     assert transient(error)
+
+
+@pytest.mark.parametrize("status", [400, 599])
+def test_the_first_and_the_last_status(status: int) -> None:
+    """From 400 to 599."""
+    error = Exception()
+    error.__dict__["status"] = status
+    assert status_of(error) == status
 
 
 @pytest.mark.parametrize(

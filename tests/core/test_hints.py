@@ -28,6 +28,7 @@ NOW = 1_445_412_470.0  # Wed, 21 Oct 2015 07:27:50 GMT
         ("Wed, 21 Oct 2015 07:00:00 GMT", 0.0),
         ("Wednesday, 21-Oct-15 07:28:00 GMT", 10.0),
         ("Wed Oct 21 07:28:00 2015", 10.0),
+        ("Wed, 21 Oct 2015 09:28:00 +0200", 10.0),
     ],
 )
 def test_hints_are_read(hint: object, seconds: float) -> None:

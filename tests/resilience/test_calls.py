@@ -1,6 +1,8 @@
 """Retries of functions, generators and runs: what is tried again, how often, and what comes out."""
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -338,6 +340,46 @@ def test_nothing_is_kept_alive(how: str, steps: str) -> None:
         gc.enable()
 
 
+def calls_of(work: Callable[[], object]) -> list[str]:
+    """The Python functions that are called on the way."""
+    names: list[str] = []
+    sys.setprofile(lambda frame, event, _: names.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return names[1:]
+
+
+def test_a_success_calls_nothing_else() -> None:
+    """On the way to a function that succeeds there is one frame, and no generator or object is made (P10)."""
+
+    def function() -> int:
+        return 1
+
+    def work() -> None:
+        again()
+
+    again = Retry()(function)
+    assert calls_of(work) == ["retried", "function"]
+    with deadline(5):
+        assert calls_of(work) == ["retried", "in_time", "now", "function"]
+
+
+def test_a_success_of_a_coroutine_awaits_nothing_else() -> None:
+    """The same for coroutines."""
+
+    async def function() -> int:
+        return 1
+
+    def work() -> None:
+        with suppress(StopIteration):
+            again().send(None)
+
+    again: Callable[[], Any] = Retry()(function)
+    assert [name for name in calls_of(work) if "__" not in name] == ["retried", "function"]
+
+
 # ---------------------------------------------------------------- P6: pauses
 
 
@@ -363,6 +405,23 @@ def test_the_machine_throws_dice() -> None:
     thrown = {Clock().jitter() for _ in range(50)}
     assert len(thrown) > 40
     assert all(0 <= number < 1 for number in thrown)
+
+
+def test_forked_children_throw_their_own_dice() -> None:
+    """A child does not wait exactly as long as its parent."""
+    code = """
+import os
+from pytest_orxaq.resilience.clock import Clock
+Clock().jitter()
+read, write = os.pipe()
+if not os.fork():
+    os.write(write, repr(Clock().jitter()).encode())
+    os._exit(0)
+os.wait()
+print(repr(Clock().jitter()) != os.read(read, 99).decode())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"
 
 
 @pytest.mark.parametrize(
@@ -551,6 +610,41 @@ def test_a_stale_history_is_not_counted() -> None:
     error.__orxaq_attempts__ = "nonsense"  # type: ignore[attr-defined]
     with pytest.raises(ConnectionResetError):
         Retry(attempts=2)(Script(error))()
+
+
+def test_a_stale_history_is_not_counted_amid_others() -> None:
+    """Nor does it cost anything where other calls give up in the same attempt, or a later attempt raises it as its cause."""
+    stale = lost()
+    with pytest.raises(ConnectionResetError):
+        Retry(attempts=5)(Script(stale))()
+    other = Retry(attempts=2)(Script(lost()))
+    calls: list[int] = []
+
+    def job() -> None:
+        calls.append(1)
+        with suppress(ConnectionResetError):
+            other()
+        raise stale
+
+    with pytest.raises(ConnectionResetError):
+        Retry(attempts=3)(job)()
+    assert len(calls) == 2  # the second attempt has one retry left, which the other call takes
+
+    inner = Retry(attempts=3)(Script(lost()))
+    first: list[Exception] = []
+
+    def chained() -> None:
+        if first:
+            raise ConnectionResetError from first[0]
+        try:
+            inner()
+        except ConnectionResetError as error:
+            first.append(error)
+            raise
+
+    with pytest.raises(ConnectionResetError) as caught:
+        Retry(attempts=5)(chained)()
+    assert len(caught.value.__orxaq_attempts__) == 5  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- stop

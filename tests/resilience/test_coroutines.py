@@ -1,9 +1,11 @@
 """Retries of coroutines: the same, and cancellation stays whole."""
 
 import asyncio
+import contextvars
 import inspect
+import types
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
 import pytest
@@ -146,14 +148,16 @@ def test_a_swallowed_cancellation_is_not_retried() -> None:
 def test_a_coroutine_that_is_thrown_away_ends_quietly() -> None:
     """The garbage collector closes it in another context, and nobody hears of that."""
 
-    async def main() -> None:
-        coroutine = Retry(on_event=lambda _: None)(Script(hang))()
-        task = asyncio.ensure_future(asyncio.sleep(0))
-        await task
-        coroutine.send(None)
-        coroutine.close()
+    async def waiting() -> None:
+        await pause()
 
-    asyncio.run(main())
+    @types.coroutine
+    def pause() -> Generator[None]:
+        yield
+
+    coroutine = Retry(on_event=lambda _: None)(waiting)()
+    contextvars.copy_context().run(coroutine.send, None)
+    coroutine.close()
 
 
 # ---------------------------------------------------------------- time

@@ -43,10 +43,7 @@ def test_what_retries_need_is_said(tmp_path: Path) -> None:
 
 def test_the_import_loads_little() -> None:
     """Neither pytest nor anything that is dear and not needed by everybody is imported with the library."""
-    code = "import sys; from pytest_orxaq import Retry, deadline, transient, Outcome; print(*sys.modules)"
-    loaded = set(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    )
+    loaded = modules_after("from pytest_orxaq import Retry, deadline, transient, Outcome")
     assert "pytest_orxaq.resilience.retry" in loaded
     dear = {
         "pytest",
@@ -64,10 +61,7 @@ def test_the_import_loads_little() -> None:
 
 def test_a_bare_import_loads_no_library() -> None:
     """Who imports the package for something else does not pay for retries."""
-    code = "import sys, pytest_orxaq; print(*sys.modules)"
-    loaded = set(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    )
+    loaded = modules_after("import pytest_orxaq")
     assert "pytest_orxaq.resilience" not in loaded
 
 

@@ -338,17 +338,25 @@ def test_an_empty_file_becomes_a_database(path: str) -> None:
 
 
 def test_nobody_waits_for_long(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that others lock, in another process or another thread of this one, is given up."""
+    """A store that others lock is given up."""
     monkeypatch.setattr(breakers, "PATIENCE", 0.02)
-    store = Shared(path)
-    fail(store)
-    store._lock.acquire()
-    with pytest.raises(StoreError, match="in use by another thread"):
-        fail(store)
-    store._lock.release()
+    fail(Shared(path))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert broken(Shared(path)) == f"{path} cannot be used: database is locked"
+
+
+def test_a_signal_handler_does_not_wait_for_itself(path: str) -> None:
+    """Who wants a change in the middle of a change of the same thread is told so, and that one is none the worse."""
+    store = Shared(path)
+
+    def interrupted(row: Row) -> tuple[Row, Answer]:
+        with pytest.raises(StoreError, match="in use by this very thread"):
+            fail(store)
+        return step(row, Report(epoch=0, failure="refused"), 0.0, RULES)
+
+    assert store.change("net", interrupted).after.fails == 1
+    assert fail(store).after.state is State.OPEN
 
 
 def test_setting_up_is_tried_again(path: str) -> None:
@@ -371,6 +379,17 @@ def test_setting_up_is_tried_again(path: str) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (breakers.SCHEMA,)
     assert len(tries) == 2
     reader.close()
+
+
+def test_setting_up_is_given_up(path: str) -> None:
+    """After some time, if others do not let go."""
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other,
+        contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            breakers._prepare(connection, until=time.monotonic())
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
