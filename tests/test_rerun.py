@@ -13,13 +13,16 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+import pytest_orxaq
+
 from pytest_orxaq import mailbox
 from pytest_orxaq.core import environment, evidence, testimony
 from pytest_orxaq.model import Strength
 from pytest_orxaq.system import resources
 
 
-ROOT = Path(__file__).parent.parent
+PACKAGE = Path(pytest_orxaq.__file__).parent
+ROOT = PACKAGE.parent
 LONGEST = 120  # seconds, after which a run hangs
 
 # What the tests of a project below share: `nth("a")` is 1 when it is asked for the first time, also in another process.
@@ -219,7 +222,7 @@ def test_what_is_tried_again(project: Project, retries: int | None, workers: tup
 def test_a_flaky_test_is_told_everywhere(project: Project, tmp_path: Path) -> None:
     """The terminal, the JUnit file and the gate's evidence say that it passed at the second attempt, and why not before."""
     box = mailbox.create(tmp_path / "runs", "attempt", "a-nonce")
-    project.environment = mailbox.offer(box, project.environment, carried=ROOT / "pytest_orxaq" / "carried")
+    project.environment = mailbox.offer(box, project.environment, carried=PACKAGE / "carried")
     assert project.run(test=FLAKY) == {"test_it": "flaky"}, project.out
     assert project.code == 0
     assert "FLAKY test_it.py::test_it" in project.out
