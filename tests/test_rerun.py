@@ -808,7 +808,7 @@ def test_it(attempt):
 CRASH = """
 import os, signal, pytest
 def test_a(): pass
-def test_b(attempt):
+def test_b(attempt, request):
     if HOW
 def test_c(): pass
 def test_d(): pass
@@ -822,7 +822,9 @@ def test_d(): pass
         ("attempt == 1: os.kill(os.getpid(), signal.SIGKILL)", ("--dist=worksteal",), "flaky", 2),
         # This one runs what was assigned to the worker anew, whatever has been said of it.
         ("attempt == 1: os.kill(os.getpid(), signal.SIGKILL)", ("--dist=loadscope",), "error+passed", 2),
+        ("attempt == 1: request.addfinalizer(lambda: os.kill(os.getpid(), signal.SIGKILL))", (), "flaky", 2),
         ("True: os.kill(os.getpid(), signal.SIGKILL)", (), "error", 2),
+        ("True: request.addfinalizer(lambda: os.kill(os.getpid(), signal.SIGKILL))", (), "error", 2),
         ("attempt == 1: os.kill(os.getpid(), signal.SIGSEGV)", (), "error", 1),
         ("attempt == 1: os._exit(0)", (), "error", 1),
         (
