@@ -771,8 +771,10 @@ def test_without_other_plugins(project: Project, arguments: tuple[str, ...]) -> 
 # ------------------------------------------------------------------ timers around a test
 
 
+# Stands in for the real one, which `make rerun-matrix` has.
 TIMER = """
-import signal
+import signal, pytest
+from conftest import nth
 def ring(*_): pytest.fail("took too long", pytrace=False)
 def off(): signal.setitimer(signal.ITIMER_REAL, 0)
 @pytest.hookimpl(hookwrapper=True)
@@ -789,17 +791,43 @@ def pytest_exception_interact():
 
 
 def test_a_timer_is_around_each_attempt(project: Project) -> None:
-    """What another plugin arms around a test, and disarms at its first exception, is armed for the next attempt too."""
-    project.write({"conftest.py": CONFTEST + TIMER})
+    """What pytest-timeout arms around a test, and disarms at its first exception, is armed for the next attempt too."""
+    project.write({"pytest_timeout.py": TIMER})
+    project.environment["PYTHONPATH"] = os.pathsep.join((str(project.top), project.environment["PYTHONPATH"]))
     test = """
 import select
 def test_it(attempt):
     if attempt == 1: raise ConnectionError
     select.select([], [], [], 60)
 """
-    assert project.run("--orxaq-retries=2", test=test) == {"test_it": "failure"}, project.out
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    outcomes = project.run("-p", "pytest_timeout", "--orxaq-retries=2", test=test, **alone)
+    assert outcomes == {"test_it": "failure"}, project.out
     assert "took too long" in project.out
     assert (project.times("test_it"), project.times("armed"), project.times("disarmed")) == (2, 2, 2)
+
+
+# As pytest-json-report does.
+KEEPER = """
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    nth("around")
+    item.kept = []
+    yield
+    del item.kept
+def pytest_runtest_logreport(report): nth(f"{report.when}-{report.outcome}")
+"""
+
+
+def test_other_plugins_meet_a_test_once(project: Project) -> None:
+    """What another plugin keeps for the time of a test lasts for all attempts, and is put away once."""
+    project.write({"conftest.py": CONFTEST + KEEPER})
+    test = (
+        "def test_it(attempt, request):\n    request.node.kept.append(1)\n    if attempt < 3: raise ConnectionError\n"
+    )
+    assert project.run("--orxaq-retries=2", test=test) == {"test_it": "flaky"}, project.out
+    assert project.times("around") == 1
+    assert (project.times("call-rerun"), project.times("call-passed"), project.times("teardown-passed")) == (2, 1, 1)
 
 
 # ------------------------------------------------------------------ killed workers
