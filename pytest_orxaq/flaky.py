@@ -31,7 +31,7 @@ class Flaky:
         self._attempts: dict[str, list[Any]] = {}  # reports of failed attempts, by test
         self._bad: set[str] = set()  # tests that failed at last
         self._ended: set[str] = set()
-        self._crashed: dict[str, int] = {}
+        self._killed: list[tuple[str, Any]] = []  # tests and their workers, which are tried again
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, Any] | None:
@@ -58,7 +58,7 @@ class Flaky:
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
         """Let a test run once more if its worker was killed: that is the machine's doing."""
         process = getattr(getattr(report.node.gateway, "_io", None), "popen", None)
-        tried = self._crashed.get(crashitem, 0)
+        tried = [id for id, _ in self._killed].count(crashitem)
         late = time.monotonic() >= self._crashes_until
         if late or tried >= _RETRIES_OF_A_CRASH or process is None or process.wait(10) != _KILLED:
             return
@@ -66,7 +66,7 @@ class Flaky:
             sched.mark_test_pending(crashitem)
         except NotImplementedError:  # --dist loadscope and its kin
             return
-        self._crashed[crashitem] = tried + 1
+        self._killed.append((crashitem, report.node))
         report.longrepr += " (SIGKILL)"
         report.outcome = "rerun"
         facts = {"attempt": len(self._attempts.get(crashitem, ())) + 1, "exception": "SIGKILL", "pause": 0.0}
@@ -77,8 +77,8 @@ class Flaky:
         """Leave nothing in the JUnit file that could pass for a test which passed."""
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             writer = _writer(self._config)
-            for (id, _), element in list(writer.node_reporters.items()) if self._crashed else ():
-                if str(id) in self._crashed and not element.attrs:  # a killed worker's
+            for (id, node), element in list(writer.node_reporters.items()) if self._killed else ():
+                if (str(id), node) in self._killed:  # what a worker had reported when it was killed
                     writer.node_reporters_ordered.remove(element)
             for id, reports in self._attempts.items():
                 if id not in self._ended:

@@ -5,8 +5,9 @@ it is tried again. If so, only the test itself is torn down, so that the fixture
 on; its own are made afresh. A test has one last report of a teardown, whatever it took, and nothing is left as
 "rerun" that has no report after it. What cannot be repeated honestly is not: the test then fails as it did.
 
-Every repetition goes through ``pytest_runtest_protocol`` anew, so that other plugins' wrappers around a test
-(pytest-timeout, faulthandler, warnings) are around each attempt.
+Every repetition goes through ``pytest_runtest_protocol`` anew, with those wrappers that are meant for an attempt: the
+timers of pytest-timeout and faulthandler, and what pytest itself does for warnings. Others are around the whole: they may
+keep something of their own for each test (pytest-json-report does), and must not meet the same test twice.
 """
 
 import json
@@ -41,6 +42,8 @@ _RIVALS: Final = {
 }
 _ENDS: Final = (pytest.exit.Exception, KeyboardInterrupt)
 _When = Literal["setup", "call", "teardown"]
+# Modules whose wrappers around a test are around each attempt.
+_AROUND: Final = ("_pytest.", "pytest_timeout")
 # With these pytest shows or plans what it does, or stops in it: a repetition would be in the way.
 _BY_HAND: Final = ("usepdb", "trace", "setuponly", "setupplan", "setupshow")
 
@@ -93,8 +96,11 @@ def watch(session: pytest.Session, retries: int | None, delay: float | None) -> 
     config = session.config
     if any(config.getoption(name, False) for name in _BY_HAND):
         return
+    manager = config.pluginmanager
+    if manager.has_plugin("orxaq-rerun"):  # tests were collected anew
+        manager.unregister(name="orxaq-rerun")
     general = Terms(RETRIES if retries is None else retries, DELAY if delay is None else delay)
-    config.pluginmanager.register(Rerun(session, general, every=retries is not None), "orxaq-rerun")
+    manager.register(Rerun(session, general, every=retries is not None), "orxaq-rerun")
 
 
 class Rerun:
@@ -118,12 +124,12 @@ class Rerun:
     def _examine(self, items: list[pytest.Item]) -> None:
         others = any(self._config.pluginmanager.has_plugin(plugin) for plugin in _RIVALS)
         for item in items:
-            if others and ("flaky" in item.keywords or hasattr(getattr(item, "obj", None), "_flaky_max_runs")):
+            if others and (_mark(item, "flaky") or hasattr(getattr(item, "obj", None), "_flaky_max_runs")):
                 self._left.add(item)
-            elif "transient" in item.keywords:
-                mark = item.get_closest_marker("transient")
-                if mark is not None:
-                    self._terms[item] = _declared(mark, self._general)
+                continue
+            mark = _mark(item, "transient")
+            if mark is not None:
+                self._terms[item] = _declared(mark, self._general)
 
     def pytest_report_collectionfinish(self) -> str | None:
         """Say who repeats tests, if it is somebody else."""
@@ -150,10 +156,20 @@ class Rerun:
             while trial.pause is not None:
                 _sleep(trial.pause)
                 trial.renew()
-                item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+                self._once_more()(item=item, nextitem=nextitem)
         finally:
             self._trial = None
         return True
+
+    def _once_more(self) -> Any:
+        """The hook above, without the wrappers that are around all attempts."""
+        implementations = self._config.hook.pytest_runtest_protocol.get_hookimpls()
+        others = [
+            each.plugin
+            for each in implementations
+            if each.plugin is not self and not each.function.__module__.startswith(_AROUND)
+        ]
+        return self._config.pluginmanager.subset_hook_caller("pytest_runtest_protocol", others)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
@@ -376,6 +392,11 @@ class _Trial:
 
 
 # ------------------------------------------------------------------ rules
+
+
+def _mark(item: pytest.Item, name: str) -> pytest.Mark | None:
+    """The closest marker of that name. Folders and functions can be called so too; asking for names first is cheaper."""
+    return item.get_closest_marker(name) if name in item.keywords else None
 
 
 def _declared(mark: pytest.Mark, general: Terms) -> Terms | str:

@@ -101,8 +101,9 @@ def test_shown_markers_work(pytester: pytest.Pytester) -> None:
     (shown,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     section, flaky, attempt = shown.splitlines()[1:4]
     assert section.strip("= ") == "tests tried again"
-    waited = re.escape(attempt).replace("0\\.4", r"[\d.]+")
-    result.stdout.re_match_lines([r"=+ tests tried again =+", re.escape(flaky), waited])
+    said, _, waited = attempt.partition("; ")
+    assert re.fullmatch(r"tried again after \d\.\d s", waited)  # chance may leave no time to tell of
+    result.stdout.fnmatch_lines(["* tests tried again *", flaky, f"{said}*"])
     result.stdout.fnmatch_lines(["* 2 passed, 2 rerun in *"])
     (command,) = re.findall(r"\$ pytest (.*)", page)
     pytester.makepyfile(test_mirror=block.replace("@pytest.mark.transient\n", ""))

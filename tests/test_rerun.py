@@ -13,13 +13,16 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+import pytest_orxaq
+
 from pytest_orxaq import mailbox
 from pytest_orxaq.core import environment, evidence, testimony
 from pytest_orxaq.model import Strength
 from pytest_orxaq.system import resources
 
 
-ROOT = Path(__file__).parent.parent
+PACKAGE = Path(pytest_orxaq.__file__).parent
+ROOT = PACKAGE.parent
 LONGEST = 120  # seconds, after which a run hangs
 
 # What the tests of a project below share: `nth("a")` is 1 when it is asked for the first time, also in another process.
@@ -219,7 +222,7 @@ def test_what_is_tried_again(project: Project, retries: int | None, workers: tup
 def test_a_flaky_test_is_told_everywhere(project: Project, tmp_path: Path) -> None:
     """The terminal, the JUnit file and the gate's evidence say that it passed at the second attempt, and why not before."""
     box = mailbox.create(tmp_path / "runs", "attempt", "a-nonce")
-    project.environment = mailbox.offer(box, project.environment, carried=ROOT / "pytest_orxaq" / "carried")
+    project.environment = mailbox.offer(box, project.environment, carried=PACKAGE / "carried")
     assert project.run(test=FLAKY) == {"test_it": "flaky"}, project.out
     assert project.code == 0
     assert "FLAKY test_it.py::test_it" in project.out
@@ -585,6 +588,43 @@ def test_subtests(project: Project, workers: tuple[str, ...]) -> None:
     assert "a subtest failed too" in project.out
 
 
+REFUSED = {
+    "deadline": "",
+    "stop": "",
+    "teardown": "",
+    "exhausted": "",
+    "hopeless": "@pytest.mark.parametrize('n', [1, 2, 3])\ndef test_before(n): raise ConnectionError\n",
+}
+REFUSAL = """
+import pytest
+{before}
+@pytest.fixture
+def bad():
+    yield
+    if {teardown}: raise ValueError("teardown")
+@pytest.mark.transient
+def test_it(subtests, request, bad, attempt):
+    if {stop}: request.session.shouldstop = "enough"
+    if {subtest}:
+        with subtests.test(): raise ConnectionError("of a subtest")
+    else:
+        raise ConnectionError("of the body")
+"""
+
+
+@pytest.mark.parametrize("subtest", [False, True])
+@pytest.mark.parametrize("why", REFUSED)
+def test_whatever_forbids_a_retry_leaves_a_failure(project: Project, why: str, subtest: bool) -> None:
+    """A failure that is kept back for a retry which then must not be is a failure: in the exit code and in all reports."""
+    test = REFUSAL.format(before=REFUSED[why], teardown=why == "teardown", stop=why == "stop", subtest=subtest)
+    late = environment.spell_deadline(time.monotonic() - 1, resources.boot_id()) if why == "deadline" else ""
+    outcomes = project.run("--orxaq-retries=1", test=test, ORXAQ_DEADLINE=late)
+    assert outcomes["test_it"] == ("failure+error" if why == "teardown" else "failure"), project.out
+    assert project.code == (2 if why == "stop" else 1)
+    assert project.times("test_it") == (2 if why == "exhausted" else 1)
+    assert "ConnectionError: of " in project.out
+
+
 # ------------------------------------------------------------------ unittest and coroutines
 
 
@@ -731,8 +771,10 @@ def test_without_other_plugins(project: Project, arguments: tuple[str, ...]) -> 
 # ------------------------------------------------------------------ timers around a test
 
 
+# Stands in for the real one, which `make rerun-matrix` has.
 TIMER = """
-import signal
+import signal, pytest
+from conftest import nth
 def ring(*_): pytest.fail("took too long", pytrace=False)
 def off(): signal.setitimer(signal.ITIMER_REAL, 0)
 @pytest.hookimpl(hookwrapper=True)
@@ -749,17 +791,43 @@ def pytest_exception_interact():
 
 
 def test_a_timer_is_around_each_attempt(project: Project) -> None:
-    """What another plugin arms around a test, and disarms at its first exception, is armed for the next attempt too."""
-    project.write({"conftest.py": CONFTEST + TIMER})
+    """What pytest-timeout arms around a test, and disarms at its first exception, is armed for the next attempt too."""
+    project.write({"pytest_timeout.py": TIMER})
+    project.environment["PYTHONPATH"] = os.pathsep.join((str(project.top), project.environment["PYTHONPATH"]))
     test = """
 import select
 def test_it(attempt):
     if attempt == 1: raise ConnectionError
     select.select([], [], [], 60)
 """
-    assert project.run("--orxaq-retries=2", test=test) == {"test_it": "failure"}, project.out
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    outcomes = project.run("-p", "pytest_timeout", "--orxaq-retries=2", test=test, **alone)
+    assert outcomes == {"test_it": "failure"}, project.out
     assert "took too long" in project.out
     assert (project.times("test_it"), project.times("armed"), project.times("disarmed")) == (2, 2, 2)
+
+
+# As pytest-json-report does.
+KEEPER = """
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    nth("around")
+    item.kept = []
+    yield
+    del item.kept
+def pytest_runtest_logreport(report): nth(f"{report.when}-{report.outcome}")
+"""
+
+
+def test_other_plugins_meet_a_test_once(project: Project) -> None:
+    """What another plugin keeps for the time of a test lasts for all attempts, and is put away once."""
+    project.write({"conftest.py": CONFTEST + KEEPER})
+    test = (
+        "def test_it(attempt, request):\n    request.node.kept.append(1)\n    if attempt < 3: raise ConnectionError\n"
+    )
+    assert project.run("--orxaq-retries=2", test=test) == {"test_it": "flaky"}, project.out
+    assert project.times("around") == 1
+    assert (project.times("call-rerun"), project.times("call-passed"), project.times("teardown-passed")) == (2, 1, 1)
 
 
 # ------------------------------------------------------------------ killed workers
@@ -768,7 +836,7 @@ def test_it(attempt):
 CRASH = """
 import os, signal, pytest
 def test_a(): pass
-def test_b(attempt):
+def test_b(attempt, request):
     if HOW
 def test_c(): pass
 def test_d(): pass
@@ -782,7 +850,9 @@ def test_d(): pass
         ("attempt == 1: os.kill(os.getpid(), signal.SIGKILL)", ("--dist=worksteal",), "flaky", 2),
         # This one runs what was assigned to the worker anew, whatever has been said of it.
         ("attempt == 1: os.kill(os.getpid(), signal.SIGKILL)", ("--dist=loadscope",), "error+passed", 2),
+        ("attempt == 1: request.addfinalizer(lambda: os.kill(os.getpid(), signal.SIGKILL))", (), "flaky", 2),
         ("True: os.kill(os.getpid(), signal.SIGKILL)", (), "error", 2),
+        ("True: request.addfinalizer(lambda: os.kill(os.getpid(), signal.SIGKILL))", (), "error", 2),
         ("attempt == 1: os.kill(os.getpid(), signal.SIGSEGV)", (), "error", 1),
         ("attempt == 1: os._exit(0)", (), "error", 1),
         (
@@ -993,12 +1063,14 @@ def test_the_closest_marker_counts(project: Project) -> None:
     }, project.out
 
 
-def test_a_name_is_no_marker(project: Project) -> None:
-    """A test that is only called so is an ordinary one."""
-    (project.top / "transient").mkdir()
-    test = "def test_it(attempt): assert attempt == 2\n"
-    project.write({"transient/test_it.py": test})
+@pytest.mark.parametrize("name", ["transient", "flaky"])
+def test_a_name_is_no_marker(project: Project, name: str) -> None:
+    """A test in a folder that is only called so is an ordinary one."""
+    rival(project, "flaky")
+    project.write({f"{name}/test_it.py": "def test_it(attempt):\n    if attempt == 1: raise ConnectionError\n"})
     assert project.run() == {"test_it": "failure"}
+    (project.top / "count-test_it").unlink()
+    assert project.run("--orxaq-retries=1") == {"test_it": "flaky"}
 
 
 @pytest.mark.parametrize(
@@ -1030,6 +1102,19 @@ def test_it(attempt): assert attempt == 2
     assert project.run(test=test) == {"test_it": "flaky"}, project.out
     waited = re.search(r"tried again after 0\.[0-2] s", project.out)
     assert waited or "tried again" not in project.out.split("attempt 1 failed")[1]
+
+
+def test_tests_that_are_collected_twice(project: Project) -> None:
+    """A plugin that has the end of the collection announced once more does no harm."""
+    twice = """
+announced = []
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session):
+    announced.append(session)
+    if len(announced) == 1: session.config.hook.pytest_collection_finish(session=session)
+"""
+    project.write({"conftest.py": CONFTEST + twice})
+    assert project.run(test=FLAKY) == {"test_it": "flaky"}, project.out
 
 
 # ------------------------------------------------------------------ what it costs nobody

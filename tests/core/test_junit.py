@@ -68,6 +68,7 @@ def test_a_report() -> None:
         ("<testcase name='t' status='PASSED'/>", None),
         ("<testcase name='t'><properties><property name='failure'/></properties></testcase>", None),
         ("<testcase name='t'><x><failure/></x></testcase>", None),
+        ("<testcase name='t'><x><flakyFailure/></x></testcase>", None),
         ("<testcase name='t'><system-out>x<failure/></system-out></testcase>", None),
         ("<testcase name='t'><flakyFailure message='x'>y<system-out>z</system-out></flakyFailure></testcase>", None),
         ("<testcase name='t'><flakyError/><system-out>x</system-out></testcase>", None),
