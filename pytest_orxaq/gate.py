@@ -462,9 +462,7 @@ def _finish(run: _Run) -> Finished:
     if run.bench.journal.dropped:
         record = replace(record, notes=(*record.notes, f"telemetry degraded: {run.bench.journal.dropped} events lost"))
     if (spent := run.bench.purse.overdrawn()) is not None:
-        words = (
-            f"all {spent} retries of this run are spent (retry-budget): not everything was tried again that could be"
-        )
+        words = f"all retries of this run are spent ({spent}, by retry-budget): not everything was tried again that could be"
         record = replace(record, notes=(*record.notes, words))
     run.record = record
     fresh = any(outcome.stored is None for outcome in record.outcomes) and not run.request.command

@@ -103,7 +103,7 @@ def test_no_room_for_the_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be counted is not refused."""
-    monkeypatch.setattr(module.stat, "S_ISREG", lambda mode: True)
+    monkeypatch.setattr(module.stat, "S_ISREG", lambda _: True)
     assert spend("5:/dev/full")
 
 
