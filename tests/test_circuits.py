@@ -69,7 +69,9 @@ def opened(here: Any) -> str:
 def later(here: Any, seconds: float) -> None:
     """Let the rows grow older by so much."""
     with closing(sqlite3.connect(store(here))) as connection, connection:
-        connection.execute("UPDATE breaker SET since = since - ?, failed_at = failed_at - ?", (seconds, seconds))
+        connection.execute(
+            "UPDATE breaker SET since = max(0, since - ?), failed_at = max(0, failed_at - ?)", (seconds, seconds)
+        )
 
 
 def test_it_opens_and_says_so(here: Any) -> None:

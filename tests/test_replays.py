@@ -1,5 +1,6 @@
 """A failure that came three times in a row on one content is played back, with words, and never longer than it is true."""
 
+import html
 import sys
 import time
 
@@ -62,7 +63,7 @@ def test_the_fourth_is_played_back(here: Any) -> None:
     assert played["replayed"] in first[-1]["attempts"][0]["mailbox"]
     assert f"played back from run {played['replayed']}" in played["why"]
     assert "--fresh" in played["why"]
-    report = (here.top / ".orxaq" / "report.md").read_text(encoding="utf-8")
+    report = html.unescape((here.top / ".orxaq" / "report.md").read_text(encoding="utf-8"))
     assert "test_broken" in report
     assert f"played back from run {played['replayed']}" in report
     assert "orxaq gate test --fresh" in report
