@@ -1,6 +1,7 @@
 """Retries that many processes share: no more than there are, whoever comes at once, and no harm where the file is gone."""
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from pytest_orxaq.core import environment
-from pytest_orxaq.system import purse as module
 from pytest_orxaq.system.purse import Purse, spend
 
 
@@ -103,7 +103,7 @@ def test_no_room_for_the_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be counted is not refused."""
-    monkeypatch.setattr(module.stat, "S_ISREG", lambda _: True)
+    monkeypatch.setattr(stat, "S_ISREG", lambda _: True)
     assert spend("5:/dev/full")
 
 
