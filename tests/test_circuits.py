@@ -107,6 +107,18 @@ def test_another_content_is_not_kept_waiting(here: Any) -> None:
     assert here.gate().code == 5
 
 
+def test_content_without_a_key_goes_by_its_commit(here: Any) -> None:
+    """Where git is told to look away the commit names the content, as long as nothing else is seen to differ from it."""
+    here.git("update-index", "--assume-unchanged", "orxaq.toml")
+    name = opened(here)
+    skipped = here.gate()
+    assert (skipped.code, skipped.outcomes["test"]["key"], skipped.outcomes["test"]["breaker"]) == (5, "", name)
+    here.write({"new.txt": "x"})
+    assert here.gate().code == 4, "what has no name has no breaker"
+    here.commit()
+    assert here.gate().code == 4
+
+
 def test_fresh_insists(here: Any) -> None:
     """--fresh runs, be it open or not; what it shows closes the breaker, and a failure leaves it as it is."""
     opened(here)
