@@ -65,6 +65,7 @@ def _spend(path: str, limit: int) -> bool:
 
 def _size(path: str) -> int:
     try:
-        return os.stat(path, follow_symlinks=False).st_size
+        status = os.stat(path, follow_symlinks=False)
     except OSError:
         return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
