@@ -16,6 +16,7 @@ from .model import Attempt, Cause, Checkpoint, EvidenceKind, Exit, Recovery, Set
 from .repository.grounds import Grounds
 from .system import process, resources
 from .system.journal import Journal, Severity, Trace
+from .system.purse import Purse
 
 
 CARRIED = Path(__file__).parent / "carried"  # what is offered to a pytest that has never heard of us
@@ -35,6 +36,7 @@ class Bench:
     secrets: redaction.Secrets
     settings: Settings
     deadline: float  # CLOCK_MONOTONIC
+    purse: Purse  # the retries that are left to all levels
     boot: str
     cancellation: process.Cancellation
     journal: Journal
@@ -65,12 +67,23 @@ def take(bench: Bench, checkpoint: Checkpoint) -> tuple[Attempt, ...]:
         if attempts[-1].diagnosis.cause is Cause.GIT_LOCKED:
             attempts, free = _wait_for_lock(bench, attempts, patience=0.0 if delay is None else bench.remaining)
             delay = delay if free else None
+        if delay is not None and not bench.purse.spend():
+            attempts, delay = _unpaid(attempts), None
         if delay is None:
             return attempts
         _tell_retry(bench, checkpoint, attempts[-1], delay)
         since = time.monotonic()
         bench.cancellation.wait(delay)  # a signal ends it, and then the next attempt before it begins
         waited = time.monotonic() - since
+
+
+def _unpaid(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """The attempts, with a word on why there is no other."""
+    *before, last = attempts
+    evidence = replace(
+        last.evidence, notes=(*last.evidence.notes, "not tried again: the retries of this run are spent")
+    )
+    return (*before, replace(last, evidence=evidence))
 
 
 def _for_locks(remaining: float) -> float:
@@ -200,6 +213,7 @@ def _run(bench: Bench, checkpoint: Checkpoint, box: mailbox.Mailbox, reduced: Ma
         return Exit(timed_out=True, started_at=time.monotonic())
     own = dict(bench.environment) | dict(checkpoint.environment) | dict(reduced)
     own["ORXAQ_DEADLINE"] = environment.spell_deadline(time.monotonic() + timeout, bench.boot)
+    own["ORXAQ_RETRIES"] = bench.purse.handed
     own["ORXAQ_RUN_ID"] = bench.run
     own["TRACEPARENT"] = str(bench.trace)
     own["ORXAQ_WITHIN"] = environment.within(own.get("ORXAQ_WITHIN", ""), checkpoint.name, str(bench.top))

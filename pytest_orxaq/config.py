@@ -15,12 +15,13 @@ from .model import Checkpoint, EvidenceKind, ReleasePolicy, Rule, Settings
 
 
 GATE_KEYS = (
-    *("deadline", "checkpoints", "deep", "first-delay", "longest-delay", "templates", "locks", "checkpoint"),
-    "signature",
+    *("deadline", "checkpoints", "deep", "first-delay", "longest-delay", "retry-budget"),
+    *("templates", "locks", "checkpoint", "signature"),
 )
 LOCK_KEYS = ("release", "min-age", "exclusive")
 CHECKPOINT_KEYS = ("command", "timeout", "evidence", "junit", "retries", "environment", "key-environment")
 MOST_RETRIES = 100
+LARGEST_BUDGET = 1000
 
 _EVIDENCE = {"test": EvidenceKind.TESTS, "lint": EvidenceKind.FINDINGS}
 # Not with a dash or a dot in front: a name is an argument of make, and the name of a folder.
@@ -197,6 +198,7 @@ class _Reader:
             table=self.checkpoints(table, (*chosen, *usual, *deep)),
             first_delay=self.duration(table, (), "first-delay", Settings().first_delay),
             longest_delay=self.duration(table, (), "longest-delay", Settings().longest_delay),
+            retry_budget=self.whole(table, (), "retry-budget", Settings().retry_budget, LARGEST_BUDGET),
             origin=self.file.name if self.file.text else "defaults",
             templates=self.folder(table, "templates"),
             lock_release=self.release(locks),
@@ -228,7 +230,7 @@ class _Reader:
             evidence=self.evidence(table, path, name),
             timeout=timeout,
             junit=self.globs(table, path),
-            retries=self.retries(table, path),
+            retries=self.whole(table, path, "retries", 2, MOST_RETRIES),
             environment=self.environment(table, path),
             key_environment=self.variables(table, path),
         )
@@ -394,13 +396,11 @@ class _Reader:
                 self.refuse((*path, "junit"), f"junit: {_shown(pattern)} leads out of the work tree")
         return found
 
-    def retries(self, table: dict[str, Any], path: tuple[str, ...]) -> int:
-        """How often the machine's faults are retried."""
-        if "retries" not in table:
-            return 2
-        found = table["retries"]
-        if type(found) is not int or not 0 <= found <= MOST_RETRIES:
-            self.refuse((*path, "retries"), f"retries must be a whole number from 0 to {MOST_RETRIES}")
+    def whole(self, table: dict[str, Any], path: tuple[str, ...], key: str, default: int, most: int) -> int:
+        """A whole number, 0 or more."""
+        found = table.get(key, default)
+        if type(found) is not int or not 0 <= found <= most:
+            self.refuse((*path, key), f"{key} must be a whole number from 0 to {most}")
         return found
 
     def environment(self, table: dict[str, Any], path: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

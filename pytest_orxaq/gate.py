@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import attempts, config, history, passes
 from .audience import Audience
-from .core import environment, redaction, verdicts
+from .core import environment, keys, redaction, verdicts
 from .errors import OrxaqError, UsageError
 from .model import Attempt, Checkpoint, EvidenceKind, GitState, Outcome, RunRecord, Settings, StoredPass, Verdict
 from .repository import trees
@@ -23,7 +24,12 @@ from .repository.places import Places
 from .system import process, resources
 from .system import state as states
 from .system.journal import Journal, Severity, make_trace, read_traceparent
+from .system.purse import Purse
 from .version import __version__
+
+
+if TYPE_CHECKING:
+    from . import circuits
 
 
 REPORTS = ".orxaq"  # in the work tree's top; ignores itself
@@ -166,6 +172,11 @@ def _boot() -> str:
     return resources.boot_id() or f"{os.uname().nodename} {os.uname().release}"
 
 
+def _budget(settings: Settings, request: Request) -> int:
+    """Retries that all levels may spend together; whoever asks for more by hand gets them."""
+    return max(settings.retry_budget, request.retries or 0)
+
+
 @contextlib.contextmanager
 def _alone(
     state: states.State, request: Request, audience: Audience, environ: Mapping[str, str], *, deadline: float, run: str
@@ -206,14 +217,17 @@ def _begin(
     secrets = redaction.secrets_of(environ)
     trace = make_trace(read_traceparent(environ.get("TRACEPARENT", "")), random=os.urandom(24))
     journal = Journal(state.events, run=name, trace=trace, resource=_resource(repository))
+    folder = history.folder(state, name)
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     bench = attempts.Bench(
         run=name,
         top=repository.top,
-        folder=history.folder(state, name),
+        folder=folder,
         environment=scrubbed,
         secrets=secrets,
         settings=settings,
         deadline=deadline,
+        purse=Purse(folder / "retries", _budget(settings, request), outer=environ.get("ORXAQ_RETRIES", "")),
         boot=_boot(),
         cancellation=cancellation,
         journal=journal,
@@ -248,7 +262,6 @@ def _begin(
         state=state,
         record=redaction.redacted(record, secrets),
     )
-    bench.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     under_way.save()
     journal.emit("orxaq.run.start", f"gate {name}", attributes={"orxaq.run.id": name})
     return under_way
@@ -283,11 +296,34 @@ def _take(
 ) -> tuple[Outcome, trees.TreeDigest]:
     """The outcome of one checkpoint, and what the work tree's content is called afterwards."""
     lookup = _look_up(run, checkpoint, tree)
-    if lookup.found is not None and not run.request.fresh:
+    if not run.request.fresh and (known := _known(run, checkpoint, lookup, waited)) is not None:
+        return known, tree
+    circuit = _circuit(run, checkpoint, lookup)
+    if circuit is None:
+        return _execute(run, checkpoint, lookup, tree)
+    refused = circuit.ask()
+    if refused and not run.request.fresh:
+        return replace(_outcome(checkpoint, Verdict.SKIPPED, refused, lookup), breaker=circuit.name), tree
+    with circuit:
+        outcome, tree = _execute(run, checkpoint, lookup, tree)
+        circuit.settle(outcome)
+    return outcome, tree
+
+
+def _known(run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup, waited: list[str]) -> Outcome | None:
+    """The outcome of an earlier run that answers for this one."""
+    if lookup.found is not None:
         why = f"passed before, in run {lookup.found.run}, and nothing has changed since"
-        return _outcome(checkpoint, Verdict.PASSED, why, lookup, stored=lookup.found), tree
-    if (shared := _shared(run, checkpoint, lookup, waited)) is not None:
-        return shared, tree
+        return _outcome(checkpoint, Verdict.PASSED, why, lookup, stored=lookup.found)
+    if not lookup.key:
+        return None
+    return _shared(run, checkpoint, lookup, waited) or _played_back(run, checkpoint, lookup)
+
+
+def _execute(
+    run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup, tree: trees.TreeDigest
+) -> tuple[Outcome, trees.TreeDigest]:
+    """Run the checkpoint; its outcome, and what the work tree's content is called afterwards."""
     tried = attempts.take(run.bench, checkpoint)
     verdict = verdicts.of_attempts(tried)
     after = _tree(run)
@@ -298,7 +334,49 @@ def _take(
             passes.keep(run.state, lookup, outcome, run=run.record.id, now=time.time())
     elif verdict is Verdict.PASSED and lookup.key:
         outcome = replace(outcome, key_story=(*outcome.key_story, "not stored: the work tree changed while it ran"))
+    elif verdict is Verdict.FAILED and lookup.key:
+        outcome = replace(outcome, interpreters=passes.looks_of(tried[-1].evidence))
     return outcome, after
+
+
+def _played_back(run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup) -> Outcome | None:
+    """The outcome of an earlier run, if this content has failed in the very same way again and again."""
+    from . import replays  # noqa: PLC0415 - a stored pass never needs it
+
+    found = replays.find(run.state, checkpoint.name, lookup.key, now=time.time())
+    if found is None:
+        return None
+    name, outcome = found
+    words = (
+        f"played back from run {name}: this content has failed so three times in a row; --fresh runs it all the same"
+    )
+    run.bench.journal.emit(
+        "orxaq.checkpoint.replay",
+        words,
+        severity=Severity.WARN,
+        attributes={"orxaq.checkpoint.name": checkpoint.name, "orxaq.run.id": name},
+    )
+    return replace(outcome, why=f"{outcome.why} ({words})", key_story=lookup.story, replayed=name)
+
+
+def _circuit(run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup) -> "circuits.Circuit | None":
+    """The circuit breaker of the checkpoint at this content; none where the content has no name."""
+    commit = run.repository.commit if not run.repository.dirty else ""
+    if run.request.command or not (lookup.key or commit):
+        return None
+    from . import circuits  # noqa: PLC0415 - a stored pass never needs it
+
+    key = lookup.key or _key(run, checkpoint, commit)
+    return circuits.Circuit(circuits.name_of(checkpoint, key), run.state, run.bench.journal, bound=run.bench.remaining)
+
+
+def _key(run: _Run, checkpoint: Checkpoint, content: str) -> str:
+    return keys.digest(_manifest(run, checkpoint, content))
+
+
+def _manifest(run: _Run, checkpoint: Checkpoint, content: str) -> keys.Manifest:
+    environ = run.bench.environment
+    return passes.manifest_of(checkpoint, content, environ, environment.allow_listed(environ), run.bench.top)
 
 
 def _why(tried: tuple[Attempt, ...], verdict: Verdict) -> str:
@@ -336,9 +414,7 @@ def _look_up(run: _Run, checkpoint: Checkpoint, tree: trees.TreeDigest) -> passe
         return passes.Lookup()
     if not tree.value:
         return passes.dropped(tree)
-    environ = run.bench.environment
-    manifest = passes.manifest_of(checkpoint, tree.value, environ, environment.allow_listed(environ), run.bench.top)
-    lookup = passes.look_up(run.state, manifest, now=time.time())
+    lookup = passes.look_up(run.state, _manifest(run, checkpoint, tree.value), now=time.time())
     run.bench.journal.emit(
         "orxaq.cache",
         lookup.story[0],
@@ -353,8 +429,6 @@ def _look_up(run: _Run, checkpoint: Checkpoint, tree: trees.TreeDigest) -> passe
 
 def _shared(run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup, waited: list[str]) -> Outcome | None:
     """The outcome of a gate that we waited for, if it judged the very same content."""
-    if not lookup.key or run.request.fresh:
-        return None
     for name in reversed(waited):
         record = history.read(run.state, name)
         for outcome in record.outcomes if record is not None and record.finished_at is not None else ():
@@ -387,8 +461,11 @@ def _finish(run: _Run) -> Finished:
     )
     if run.bench.journal.dropped:
         record = replace(record, notes=(*record.notes, f"telemetry degraded: {run.bench.journal.dropped} events lost"))
+    if (spent := run.bench.purse.overdrawn()) is not None:
+        words = f"all retries of this run are spent ({spent}, by retry-budget): not everything was tried again that could be"
+        record = replace(record, notes=(*record.notes, words))
     run.record = record
-    fresh = any(outcome.attempts for outcome in record.outcomes) and not run.request.command
+    fresh = any(outcome.stored is None for outcome in record.outcomes) and not run.request.command
     if fresh or run.request.report_dir is not None:
         run.record = _with_context(run)
     run.save()
@@ -473,6 +550,7 @@ def _parameters(request: Request, settings: Settings) -> tuple[tuple[str, str], 
         ("command line", " ".join(request.arguments)),
         ("configuration", settings.origin),
         ("deadline", f"{settings.deadline if request.timeout is None else request.timeout:g} s"),
+        ("retry budget", str(_budget(settings, request))),
         ("checkpoints", ", ".join(settings.checkpoints)),
     )
 

@@ -111,6 +111,7 @@ class Settings:
     table: tuple[Checkpoint, ...] = ()  # every checkpoint that is named above or configured
     first_delay: float = 1.0  # before the first retry; doubles, full jitter
     longest_delay: float = 30.0
+    retry_budget: int = 10  # retries that all levels of a run may spend together
     origin: str = "defaults"  # the file that was read
     templates: str = ""  # a folder, relative to the top, with report templates of the user's own
     lock_release: ReleasePolicy = ReleasePolicy.PROOF  # which stale git locks may be taken away
@@ -690,6 +691,9 @@ class Outcome:
     stored: StoredPass | None = None
     key: str = ""  # the pass key looked up, empty if there was none
     key_story: tuple[str, ...] = ()  # why the key hit, missed, or was not made; sentences
+    breaker: str = ""  # the open circuit breaker for which it was not run
+    replayed: str = ""  # the run that it is played back from, because nothing but the same failure was to be expected
+    interpreters: tuple[tuple[str, str], ...] = ()  # that ran the tests of a failure, and what they looked like then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .core import keys, records
-from .model import Checkpoint, Outcome, StoredPass
+from .model import Checkpoint, Evidence, Outcome, StoredPass
 from .repository import trees
 from .system import state as states
 from .system import tools
@@ -78,9 +78,8 @@ def _believed(data: Any, key: str, now: float) -> tuple[StoredPass | None, tuple
         return None, ("the stored pass is of another content, and not believed",)
     if not 0 <= now - stored.passed_at <= LASTING:
         return None, ("the stored pass is too old, or from the future",)
-    for noted, then in data["interpreters"].items():
-        if _interpreter(noted) != then:
-            return None, (f"the interpreter that ran the tests has changed: {noted.split('|')[0]}",)
+    if changed := changed_since(tuple(data["interpreters"].items())):
+        return None, (f"the interpreter that ran the tests has changed: {changed}",)
     return stored, (f"nothing that it depends on has changed since run {stored.run}",)
 
 
@@ -94,11 +93,21 @@ def keep(state: states.State, lookup: Lookup, outcome: Outcome, *, run: str, now
         "schema": records.SCHEMA,
         "stored": records.to_data(stored),
         "manifest": keys.to_json(lookup.manifest),
-        "interpreters": {each: _interpreter(each) for each in evidence.interpreters},
+        "interpreters": dict(looks_of(evidence)),
     }
     text = json.dumps(data, indent=1).encode()
     states.write_atomically(_path(state, lookup.key), text)
     states.write_atomically(_latest(state, outcome.checkpoint.name), text)
+
+
+def looks_of(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """The interpreters that ran the tests, and what they look like now: their program and the packages that they have."""
+    return tuple((noted, _interpreter(noted)) for noted in dict.fromkeys(evidence.interpreters))
+
+
+def changed_since(looks: tuple[tuple[str, str], ...]) -> str:
+    """The path of an interpreter that looks otherwise by now, or empty."""
+    return next((noted.split("|")[0] for noted, then in looks if _interpreter(noted) != then), "")
 
 
 def _path(state: states.State, key: str) -> Path:

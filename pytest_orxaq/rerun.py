@@ -117,6 +117,7 @@ class Rerun:
         self._broken: list[Any] = []  # fixtures of classes, modules and the session whose setup failed
         self._trial: _Trial | None = None
         self._deadline = deadline()
+        self._purse = os.environ.get("ORXAQ_RETRIES", "")  # now: tests change the environment
         self._hopeless = 0  # tests in a row that failed at each attempt
         if not self._rival:
             self._examine(session.items)
@@ -251,7 +252,19 @@ class Rerun:
         if poisoned:
             return None, f"not tried again: {poisoned} could not be set up, and that is not repeated for one test"
         pause = self._pause(trial.number, terms, call.duration)
-        return pause, "" if pause is not None else "not tried again: the time of this run (ORXAQ_DEADLINE) is nearly up"
+        if pause is None:
+            return None, "not tried again: the time of this run (ORXAQ_DEADLINE) is nearly up"
+        if not self._spend():
+            return None, "not tried again: the retries that this run may make at all levels (ORXAQ_RETRIES) are spent"
+        return pause, ""
+
+    def _spend(self) -> bool:
+        """Whether the gate around us, if there is one, has a retry left, which then is taken."""
+        if not self._purse:
+            return True
+        from .system import purse  # noqa: PLC0415 - only below a gate
+
+        return purse.spend(self._purse)
 
     def _pause(self, number: int, terms: Terms, took: float) -> float | None:
         """Seconds to wait after the attempt of that number, or None if the next one might not end in time."""

@@ -21,7 +21,7 @@ FLOORS = (
     {"repository"},
     {"resilience", "testing"},
     {"faults"},
-    {"report", "history", "inquest", "passes", "versions", "audience", "clearing", "recovery"},
+    {"report", "history", "inquest", "passes", "versions", "audience", "clearing", "recovery", "circuits", "replays"},
     {"attempts"},
     {"gate", "demonstration"},
     {"cli", "plugin", "rerun", "flaky"},

@@ -189,3 +189,44 @@ def test_a_failure_in_a_session_that_the_witness_cannot_reach(project: Callable[
     recipe = "{python} -m pytest -q test_other.py\n\tenv -u PYTHONPATH {python} -I -m pytest -q -p no:orxaq test_it.py || true"
     ran = project({"Makefile": makefile(recipe), "test_it.py": FAILING, "test_other.py": PASSING}).gate("test")
     assert ran.code != 0, ran.err
+
+
+def test_an_open_breaker_is_no_pass(project: Callable[..., Any]) -> None:
+    """What is skipped for an open circuit breaker has not passed, alone or beside others, and is never stored as a pass."""
+    broken = "test -e ../mended || { echo 'curl: (56) Recv failure: Connection reset by peer'; exit 56; }; {python} -m pytest -q"
+    here = project(
+        {
+            "Makefile": makefile(broken) + makefile("true", "other"),
+            "test_it.py": PASSING,
+            ".gitignore": "__pycache__/\n.pytest_cache/\n",
+            "orxaq.toml": 'checkpoints = ["test", "other"]\n[checkpoint.test]\nretries = 0\n',
+        }
+    )
+    for _ in range(3):
+        assert here.gate("test").code == 4
+    (here.top.parent / "mended").touch()
+    for arguments in (("test",), ("test",), ("--keep-going",)):
+        ran = here.gate(*arguments)
+        assert (ran.code, ran.record["verdict"]) == (5, "skipped"), ran.err
+        assert not ran.outcomes["test"]["stored"]
+        assert not (here.top / ".git" / "orxaq" / "passes" / f"{ran.outcomes['test']['key']}.json").exists()
+    ran = here.gate("test", "--fresh")
+    assert (ran.code, ran.record["verdict"]) == (0, "passed"), ran.err
+
+
+def test_a_failure_that_is_played_back_is_no_pass(project: Callable[..., Any]) -> None:
+    """A failure that is played back is one, also where the tests would pass by now."""
+    here = project(
+        {
+            "Makefile": makefile("{python} -m pytest -q"),
+            "test_it.py": "import pathlib\ndef test_a():\n    assert pathlib.Path('../mended').exists()\n",
+            ".gitignore": "__pycache__/\n.pytest_cache/\n",
+        }
+    )
+    assert [here.gate("test").code for _ in range(3)] == [1, 1, 1]
+    (here.top.parent / "mended").touch()
+    ran = here.gate("test")
+    assert (ran.code, ran.record["verdict"]) == (1, "failed"), ran.err
+    assert ran.outcomes["test"]["replayed"]
+    assert not list((here.top / ".git" / "orxaq" / "passes").iterdir())
+    assert here.gate("test", "--fresh").code == 0

@@ -16,7 +16,11 @@ from .options import DURATION, here
 @click.command(name="gate")
 @click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...")
 @click.option("--deep", is_flag=True, help="Run the deep checkpoints too.")
-@click.option("--fresh", is_flag=True, help="Ignore stored passes.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Run it all: ignore stored passes, failures that repeat themselves, and open circuit breakers.",
+)
 @click.option(
     "--keep-going", "-k", is_flag=True, help="After a checkpoint that did not pass, run the others all the same."
 )
@@ -68,7 +72,9 @@ def command(
 
     Each checkpoint is a command, `make NAME` unless configured otherwise. It runs unattended: within time,
     without prompts, and nothing that it starts outlives it. What was the machine's fault is tried again; what
-    was the code's fault is not. A report is left in .orxaq/report.html.
+    was the code's fault is not. What ended three times in a row in the same way, with nothing changed, is not run
+    at once again: a failure is played back (1), and what the machine spoils is skipped for a while (5).
+    A report is left in .orxaq/report.html.
 
     \b
     Examples:

@@ -107,6 +107,12 @@ def _explain_outcome(outcome: Outcome) -> list[str]:
     lines += [f"  stored pass: {state}: {why}" for why in outcome.key_story]
     if outcome.key:
         lines.append(f"  key {outcome.key[:16]}")
+    if outcome.breaker:
+        lines.append(
+            f"  circuit breaker: {outcome.breaker}, open; `orxaq breaker list {outcome.breaker}` shows how it is now"
+        )
+    if outcome.replayed:
+        lines.append(f"  played back: what follows was in run {outcome.replayed}; nothing was run")
     for attempt in outcome.attempts:
         found = attempt.diagnosis
         waited = f" after waiting {attempt.waited:.1f} s" if attempt.waited else ""

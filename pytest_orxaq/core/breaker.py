@@ -192,6 +192,12 @@ def is_current(row: Row, report: Report) -> bool:
     return row.state is State.HALF_OPEN and report.epoch == row.epoch and report.token == row.token != ""
 
 
+def forgettable(row: Row, now: float, after: float) -> bool:
+    """Whether nothing has happened to it for so many seconds; what a person has set stays."""
+    by_hand = row.state in {State.FORCED_OPEN, State.DISABLED}
+    return not by_hand and now - max(row.since, row.failed_at) > after and now - row.since - row.wait > after
+
+
 def returned(row: Row, event: Return) -> tuple[Row, Answer]:
     """Without a verdict: it stays half open, and the next who asks becomes the probe."""
     if row.state is not State.HALF_OPEN or event.token != row.token or not row.token:

@@ -114,6 +114,7 @@ _SHOWN = frozenset(
 )
 _SHOWN_PREFIXES = ("LC_", "PYTHON")
 
+_RETRIES = re.compile(r"([0-9]{1,6}):(.+)")
 _DEADLINE = re.compile(r"([0-9]{1,12}\.[0-9]{3})@(.+)")
 
 
@@ -181,6 +182,17 @@ def read_deadline(text: str, boot: str) -> float | None:
     # CLOCK_MONOTONIC starts anew with every boot: a moment of another machine or boot means nothing here.
     found = _DEADLINE.fullmatch(text)
     return float(found[1]) if found is not None and found[2] == boot else None
+
+
+def hand_retries(outer: str, limit: int, path: str) -> str:
+    """ORXAQ_RETRIES for a command: the budgets around it and one more, a line each, the outermost first."""
+    return outer if "\n" in path else f"{outer}\n{limit}:{path}".lstrip("\n")
+
+
+def read_retries(text: str) -> tuple[tuple[int, str], ...]:
+    """Each budget that ORXAQ_RETRIES names: how many retries it holds, and the file in which they are counted."""
+    found = (_RETRIES.fullmatch(line) for line in text.split("\n"))
+    return tuple((int(line[1]), line[2]) for line in found if line is not None)
 
 
 def _notes(environ: Mapping[str, str]) -> tuple[str, ...]:

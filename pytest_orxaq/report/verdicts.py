@@ -90,6 +90,8 @@ def _reason(outcome: Outcome) -> str:
     name = _name(outcome)
     last = outcome.attempts[-1] if outcome.attempts else None
     said = _said(outcome, last) if last else ""
+    if said and outcome.replayed:
+        said += f" (played back from run {outcome.replayed})"
     return said or brief(f"{name}: {outcome.why}".rstrip(". "), 200)
 
 
@@ -141,6 +143,9 @@ def _steps(outcome: Outcome, command: str) -> list[Step]:
     if outcome.verdict in {Verdict.PASSED, Verdict.CANCELLED}:
         return []
     name = _name(outcome)
+    if outcome.breaker:
+        insist = shell(("orxaq", "gate", outcome.checkpoint.name, "--fresh"))
+        return [Step(text=f"{name}: {sentence(brief(outcome.why, 400))}. To insist:", command=insist)]
     if not outcome.attempts:
         return [Step(text=f"{name}: {sentence(brief(outcome.why))}")]
     if outcome.verdict is Verdict.FLAKY:
@@ -150,7 +155,13 @@ def _steps(outcome: Outcome, command: str) -> list[Step]:
     if diagnosis.cause is Cause.PASSED:  # a leftover, or a contradiction: the outcome says it
         return [Step(text=f"{name}: {sentence(brief(outcome.why))}")]
     text = f"{name}: {sentence(brief(diagnosis.advice or _ADVICE.get(diagnosis.cause, outcome.why)))}"
-    return [Step(text=text, command=command or _repeating(last))]
+    made = [Step(text=text, command=command or _repeating(last))]
+    if outcome.replayed:
+        again = shell(("orxaq", "gate", outcome.checkpoint.name, "--fresh"))
+        made.append(
+            Step(text=f"{name}: It was not run, but played back from run {outcome.replayed}. To run it:", command=again)
+        )
+    return made
 
 
 def _repeating(attempt: Attempt) -> str:

@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from ..core import retry
+from .allowance import allowed
 from .clock import clocks
 from .events import Event, Kind, Listener, listeners, tell
 from .judgement import complain, hint_in, links_of
@@ -338,6 +339,8 @@ class Call:
         if not self._pay():
             return End.ATTEMPTS
         if policy.budget is not None and not policy.budget.take():
+            return End.BUDGET
+        if not allowed():
             return End.BUDGET
         self.delay = self._paused = delay
         self._number += 1

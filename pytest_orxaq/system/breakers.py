@@ -34,7 +34,14 @@ _CREATE = f"""CREATE TABLE IF NOT EXISTS breaker (
 )"""
 _READ = f"SELECT id, {', '.join(_COLUMNS)} FROM breaker WHERE name = ?"  # noqa: S608 - constants
 _WRITE = f"UPDATE breaker SET {', '.join(f'{name} = ?' for name in _COLUMNS)}, changed_by = ? WHERE id = ?"  # noqa: S608
-_INSERT = f"INSERT INTO breaker (name, {', '.join(_COLUMNS)}, changed_by) VALUES (?{', ?' * (len(_COLUMNS) + 1)})"  # noqa: S608
+# The least number that is free: only so many have a hint, and those that were deleted must not use them up.
+_FREE = (
+    "(SELECT min(id) FROM (SELECT 1 AS id UNION SELECT id + 1 FROM breaker) WHERE id NOT IN (SELECT id FROM breaker))"
+)
+_INSERT = (
+    f"INSERT INTO breaker (id, name, {', '.join(_COLUMNS)}, changed_by) "  # noqa: S608
+    f"VALUES ({_FREE}, ?{', ?' * (len(_COLUMNS) + 1)})"
+)
 
 _NO_HINTS: MutableSequence[int] = [0]
 
@@ -110,6 +117,20 @@ class Shared:
         with self._opened() as connection:
             found = connection.execute(f"SELECT name, changed_by, {', '.join(_COLUMNS)} FROM breaker ORDER BY name")  # noqa: S608
             return {str(name): (_row(values), str(by)) for name, by, *values in found}
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a breaker of that name. Raises StoreError."""
+        with self._opened() as connection:
+            return connection.execute(_READ, (name,)).fetchone() is not None
+
+    def forget(self, may_go: Callable[[str, Row], bool]) -> None:
+        """Delete the breakers of which a function of name and row says so. Raises StoreError."""
+        with self._opened() as connection, _transaction(connection):
+            found = connection.execute(f"SELECT id, name, {', '.join(_COLUMNS)} FROM breaker").fetchall()  # noqa: S608
+            for slot, name, *values in found:
+                if may_go(str(name), _row(values)):
+                    self._write_hint(_place(slot), 0)  # nobody knows: whoever still reads it has to ask
+                    connection.execute("DELETE FROM breaker WHERE id = ?", (slot,))
 
     def close(self) -> None:
         """Close the database; the next change opens it again."""
