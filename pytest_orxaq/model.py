@@ -9,23 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
 
+from .actions import Action
+
 
 # ---------------------------------------------------------------- signatures
-
-
-class Action(StrEnum):
-    """What a recognised failure calls for."""
-
-    RETRY = "retry"
-    RETRY_REDUCED = "retry-reduced"  # once more, with less parallelism
-    REPAIR = "repair"  # a git lock is in the way: once more when it is gone
-    NO_RETRY = "no-retry"
-    IGNORE = "ignore"  # such a line says nothing, and no other rule reads it
-
-    @property
-    def permanent(self) -> bool:
-        """Whether trying again is known to be of no use."""
-        return self is Action.NO_RETRY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 
-from .core.exceptions import Action, caused_by, rule_for
+from .actions import Action
+from .core.exceptions import caused_by, rule_for
 from .core.retry import bound, fits
 from .flaky import AGAIN, HELD, Flaky
 

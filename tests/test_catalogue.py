@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from pytest_orxaq import config
+from pytest_orxaq.actions import Action
 from pytest_orxaq.catalogue.shipped import in_force, shipped
 from pytest_orxaq.core import rulebook
 from pytest_orxaq.core.signatures import Facts, applies, recognise
-from pytest_orxaq.model import Action, Rule
+from pytest_orxaq.model import Rule
 
 
 ROOT = Path(__file__).parent.parent

@@ -9,10 +9,11 @@ import pytest
 
 import pytest_orxaq.config as module
 
+from pytest_orxaq.actions import Action
 from pytest_orxaq.config import load
 from pytest_orxaq.core import rulebook
 from pytest_orxaq.errors import ConfigError
-from pytest_orxaq.model import Action, Checkpoint, EvidenceKind, ReleasePolicy, Rule, Settings
+from pytest_orxaq.model import Checkpoint, EvidenceKind, ReleasePolicy, Rule, Settings
 
 
 LINT = Checkpoint(name="lint", command=("make", "lint"), evidence=EvidenceKind.FINDINGS)

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..model import Action, Cause, Diagnosis, Evidence, EvidenceKind, Exit, Finding, Signature, Symptoms, TestResult
+from ..actions import Action
+from ..model import Cause, Diagnosis, Evidence, EvidenceKind, Exit, Finding, Signature, Symptoms, TestResult
 
 
 # Signals that a program's own fault raises; every other deadly signal comes from outside.

@@ -7,21 +7,12 @@ expired certificate alike, so they are asked last (``weak``). What nobody knows 
 import errno
 
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Final, NamedTuple
+
+from ..actions import Action
 
 
 _LONGEST_CHAIN = 50  # exceptions; a chain can be a circle
-
-
-class Action(StrEnum):
-    """What helps."""
-
-    RETRY = "retry"
-    RETRY_REDUCED = "retry-reduced"  # with less at the same time
-    REPAIR = "repair"  # something has to be mended first
-    NO_RETRY = "no-retry"
-    IGNORE = "ignore"
 
 
 class Rule(NamedTuple):

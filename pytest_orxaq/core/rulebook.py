@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from ..model import Action, Rule
+from ..actions import Action
+from ..model import Rule
 
 
 KEYS = (

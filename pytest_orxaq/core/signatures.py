@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from ..model import Action, Rule, Signature
+from ..actions import Action
+from ..model import Rule, Signature
 
 
 _LONGEST_LINE = 1500  # characters; with the bound on a rule's regex this keeps the time linear in the text

@@ -91,7 +91,7 @@ def _reason(outcome: Outcome) -> str:
     last = outcome.attempts[-1] if outcome.attempts else None
     said = _said(outcome, last) if last else ""
     if said and outcome.replayed:
-        said += f" (played back from run {outcome.replayed})"
+        said += f" (played back from run {brief(outcome.replayed, 32)})"
     return said or brief(f"{name}: {outcome.why}".rstrip(". "), 200)
 
 
@@ -145,7 +145,7 @@ def _steps(outcome: Outcome, command: str) -> list[Step]:
     name = _name(outcome)
     if outcome.breaker:
         insist = shell(("orxaq", "gate", outcome.checkpoint.name, "--fresh"))
-        return [Step(text=f"{name}: {sentence(brief(outcome.why, 400))}. To insist:", command=insist)]
+        return [Step(text=f"{name}: {sentence(brief(outcome.why, 200))}. To insist:", command=insist)]
     if not outcome.attempts:
         return [Step(text=f"{name}: {sentence(brief(outcome.why))}")]
     if outcome.verdict is Verdict.FLAKY:
@@ -159,7 +159,10 @@ def _steps(outcome: Outcome, command: str) -> list[Step]:
     if outcome.replayed:
         again = shell(("orxaq", "gate", outcome.checkpoint.name, "--fresh"))
         made.append(
-            Step(text=f"{name}: It was not run, but played back from run {outcome.replayed}. To run it:", command=again)
+            Step(
+                text=f"{name}: It was not run, but played back from run {brief(outcome.replayed, 32)}. To run it:",
+                command=again,
+            )
         )
     return made
 

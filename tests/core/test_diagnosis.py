@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_orxaq.actions import Action
 from pytest_orxaq.core.diagnosis import diagnose
 from pytest_orxaq.model import (
-    Action,
     Cause,
     ClosingLine,
     Counts,

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_orxaq.core.exceptions import RULES, Action, Rule, rule_for, status_of, transient
+from pytest_orxaq.actions import Action
+from pytest_orxaq.core.exceptions import RULES, Rule, rule_for, status_of, transient
 
 
 def http_error(status: int) -> urllib.error.HTTPError:

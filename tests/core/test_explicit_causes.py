@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_orxaq.core.exceptions import Action, caused_by, rule_for
+from pytest_orxaq.actions import Action
+from pytest_orxaq.core.exceptions import caused_by, rule_for
 
 
 E = TypeVar("E", bound=BaseException)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_orxaq.actions import Action
 from pytest_orxaq.core.rulebook import KEYS, RuleError, doubt, read, why_not
-from pytest_orxaq.model import Action, Rule
+from pytest_orxaq.model import Rule
 
 
 GOOD: dict[str, Any] = {

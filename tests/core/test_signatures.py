@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_orxaq.actions import Action
 from pytest_orxaq.core.signatures import (
     Facts,
     applies,
@@ -17,7 +18,7 @@ from pytest_orxaq.core.signatures import (
     nothing_done,
     recognise,
 )
-from pytest_orxaq.model import Action, Rule
+from pytest_orxaq.model import Rule
 
 
 def rule(id: str = "a-rule", action: Action = Action.RETRY, **other: object) -> Rule:
