@@ -31,12 +31,18 @@ def alarm_after(lock: Lock) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Raises OSError for anything but a plain file: a pipe would keep us waiting, with the lock's place taken."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file")
-        return file.read()
+    """Raises OSError for what would keep us waiting, with the lock's place taken: a pipe, or more than can be read."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file")
+    if found.st_size > _LARGEST:
+        raise OSError(errno.EFBIG, "it is larger than any of git's")
+    # What became a pipe meanwhile has an end at once.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        return file.read(_LARGEST)
+
+
+_LARGEST = 1 << 30  # bytes
 
 
 _OF_AN_INDEX = {LockKind.INDEX, LockKind.PARTIAL_INDEX, LockKind.STASH_INDEX}

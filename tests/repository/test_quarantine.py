@@ -474,6 +474,14 @@ def test_an_index_that_is_a_pipe_keeps_its_lock(top: Path, quarantine: Path) -> 
     assert (top / ".git" / "index.lock").read_bytes() == b"stale"
 
 
+def test_a_huge_index_keeps_its_lock(top: Path, quarantine: Path) -> None:
+    """It is not read, so that memory lasts."""
+    with (top / ".git" / "index").open("wb") as file:
+        file.truncate(3 << 30)
+    recovery = released(stale(top), quarantine)
+    assert "cannot be read (it is larger than any of git's)" in recovery.why_not
+
+
 def test_an_index_that_git_cannot_read(top: Path, quarantine: Path) -> None:
     """What git itself says of the index counts."""
     lock = stale(top)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from collections.abc import Callable, Iterator, Mapping
@@ -545,9 +546,13 @@ def userspace(bench: Bench) -> Iterator[tuple[Path, Callable[[], None]]]:
         server.stdin.flush()
         assert server.stdout.readline() == b"silent\n"
 
+    rescue = threading.Timer(BOUND, server.kill)  # nothing else ends a wait for it, not even our own death
+    rescue.start()
     try:
         yield place, silence
+        assert server.poll() is None, "somebody waited for the silent file system"
     finally:
+        rescue.cancel()
         end(server)
         subprocess.run(["umount", "-l", str(place)], check=False, timeout=BOUND)
 
