@@ -49,6 +49,12 @@ def plain(text: str) -> str:
     return visible(_SEQUENCE.sub("", _SPELLED_ESCAPE.sub("\x1b", text)))
 
 
+def one_line(text: str) -> str:
+    """The text as words inside a sentence, plain and without line ends and tabs."""
+    # In Markdown, four blanks at the front would make code of it, and a blank at the end a line break.
+    return plain(_LINE_END.sub("\n", text)).replace("\n", " ").replace("\t", " ").strip(" ")
+
+
 def terminal(text: str, *, colour: bool = False) -> str:
     """Text that can be printed to a terminal; colours stay only where asked for, and end with the text."""
     if not colour:
@@ -69,17 +75,12 @@ def terminal(text: str, *, colour: bool = False) -> str:
 def markdown_text(text: str) -> str:
     """Words inside a Markdown line: nothing in them is markup, a mention or a reference to an issue."""
     # Entities alone keep the parser out; GitHub finds mentions and references later, in the parsed text.
-    return _IN_WORDS.sub(lambda m: f"&#{ord(m[0])};" + ("&#8203;" if m[0] in "@#" else ""), _one_line(text))
+    return _IN_WORDS.sub(lambda m: f"&#{ord(m[0])};" + ("&#8203;" if m[0] in "@#" else ""), one_line(text))
 
 
 def markdown_inline(text: str) -> str:
     """The text as code inside a Markdown line or table cell."""
-    return "<code>" + _IN_CODE.sub(lambda m: f"&#{ord(m[0])};", _one_line(text)) + "</code>"
-
-
-def _one_line(text: str) -> str:
-    # Four blanks at the front would make code of it, and a blank at the end a line break.
-    return plain(_LINE_END.sub("\n", text)).replace("\n", " ").replace("\t", " ").strip(" ")
+    return "<code>" + _IN_CODE.sub(lambda m: f"&#{ord(m[0])};", one_line(text)) + "</code>"
 
 
 def markdown_block(text: str) -> str:

@@ -57,6 +57,8 @@ _ONLY_LOOK = ("gitk", "gitstatusd", "lazygit")
 
 _GIT_LIBRARY = re.compile(r"libjvm\.|(?<!di)git.*\.(?:so|node|dylib)\b")  # JGit cannot be told from any other Java
 
+_PYTHON_LIBRARY = re.compile(r"lib(?:python|pypy)|.*\.(?:cpython|pypy)[0-9]*-.*\.so\b")
+
 _TAKES_A_VALUE = frozenset(
     {
         "-C",
@@ -102,6 +104,16 @@ def has_git_library(mapped: Iterable[str]) -> bool:
 def is_python(name: str, command: Sequence[str], program: str | None) -> bool:
     """Whether a process is a Python by any of its names."""
     return any(own.startswith(("python", "pypy")) for own in _names(name, command, program))
+
+
+def has_python_library(mapped: Iterable[str]) -> bool:
+    """Whether a process has a Python inside, by the files that it has mapped: so do servers that run Python (uWSGI)."""
+    return any(map(_PYTHON_LIBRARY.match, mapped))
+
+
+def has_java(mapped: Iterable[str]) -> bool:
+    """Whether a process is a Java virtual machine, by the files that it has mapped."""
+    return any(name.startswith("libjvm.") for name in mapped)
 
 
 def aim_of(command: Sequence[str], environment: Mapping[str, str]) -> Aim:

@@ -1,6 +1,8 @@
 """Whether git's index is whole, and what a commit of it would do."""
 
+import errno
 import os
+import stat
 
 from pathlib import Path
 
@@ -16,7 +18,7 @@ def alarm_after(lock: Lock) -> str:
         return ""
     path = Path(lock.target if lock.kind is LockKind.INDEX else os.path.join(lock.directory, "index"))
     try:
-        fault = fault_of(path.read_bytes())
+        fault = fault_of(_content(path))
     except FileNotFoundError:
         fault = ""
     except OSError as error:
@@ -26,6 +28,21 @@ def alarm_after(lock: Lock) -> str:
             f"The index {path} {fault}; the lock stays, since it keeps everybody from committing that. {_remedy(path)}"
         )
     return _asked(Path(lock.directory), path)
+
+
+def _content(path: Path) -> bytes:
+    """Raises OSError for what would keep us waiting, with the lock's place taken: a pipe, or more than can be read."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file")
+    if found.st_size > _LARGEST:
+        raise OSError(errno.EFBIG, "it is larger than any of git's")
+    # What became a pipe meanwhile has an end at once.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        return file.read(_LARGEST)
+
+
+_LARGEST = 1 << 30  # bytes
 
 
 _OF_AN_INDEX = {LockKind.INDEX, LockKind.PARTIAL_INDEX, LockKind.STASH_INDEX}

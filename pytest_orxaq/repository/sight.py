@@ -31,13 +31,21 @@ PID 1 is no exception. A program that serves files to other machines is never ru
 seen: the holder may sit there.
 """
 
-import os
-
 from collections.abc import Iterator
 
-from ..core.gitlike import aim_of, is_git, is_python, may_be_git, names_git, serves_files, why_harmless
+from ..core.escaping import one_line
+from ..core.gitlike import (
+    aim_of,
+    has_python_library,
+    is_git,
+    is_python,
+    may_be_git,
+    names_git,
+    serves_files,
+    why_harmless,
+)
 from ..model import LockKind
-from ..system.census import Seen, lives_on, same_users
+from ..system.census import Seen, lives_on, mapped, same_users
 from .suspects import Scene, came_later
 
 
@@ -79,10 +87,13 @@ def _library_that_waits(seen: Seen, scene: Scene) -> str:
     """The library that holds empty locks without having them open, if a process of the owner's may be using it."""
     if scene.snapshot.size or not (scene.owner in seen.users or _is_foreign(seen, scene)):
         return ""
-    if any("jgit" in os.path.basename(path) for _, path in seen.opened or ()):
+    if scene.around.jars.bring_jgit(seen, scene.territory):
         return "JGit"
-    python = scene.lock.kind in _OF_GITPYTHON and is_python(seen.name, seen.command, seen.program)
-    return "GitPython" if python else ""
+    return "GitPython" if scene.lock.kind in _OF_GITPYTHON and _is_python(seen) else ""
+
+
+def _is_python(seen: Seen) -> bool:
+    return is_python(seen.name, seen.command, seen.program) or has_python_library(mapped(seen.pid))
 
 
 # What GitPython's LockFile and its users keep so: config_writer() of any level, of submodules, and the reflog.
@@ -112,4 +123,4 @@ def _only_reads(seen: Seen, scene: Scene) -> bool:
 
 
 def _called(seen: Seen) -> str:
-    return f"process {seen.pid} ({seen.name})"
+    return f"process {seen.pid} ({one_line(seen.name)})"

@@ -1,10 +1,10 @@
 """Gather everything that can be observed of a lock at one moment. What it proves is decided elsewhere."""
 
-import hashlib
 import os
 import stat
 import time
 
+from ..core.lockcontent import LockContent
 from ..core.steadiness import before_boot
 from ..model import Clock, Lock, OwnDeath, Sight, Signals, Snapshot
 from ..system import clocks
@@ -55,6 +55,8 @@ def observe(
     """
     try:
         snapshot = None if pinned is None else _snapshot(lock, pinned)
+    except OddLockError as error:
+        return Signals(lock=lock, snapshot=None, oddity=str(error), tenancy=tenancy)
     except OSError as error:
         return Signals(lock=lock, snapshot=None, oddity=f"it cannot be read: {error.strerror}", tenancy=tenancy)
     if pinned is None or snapshot is None:
@@ -100,7 +102,9 @@ def _own_death(scene: Scene, memory: Memory) -> OwnDeath | None:
 
 
 _KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-_OBJECT_NAME = {41, 65}  # bytes, with the line's end
+LARGEST = 1 << 30  # bytes; an index of ten million files fits
+_PIECE = 1 << 20
+_TOO_LARGE = "it is larger than any lock of git's"
 
 
 def _snapshot(lock: Lock, pinned: int) -> Snapshot | None:
@@ -112,6 +116,8 @@ def _snapshot(lock: Lock, pinned: int) -> Snapshot | None:
     found = os.fstat(pinned)
     if not os.path.samestat(found, named) or not stat.S_ISREG(found.st_mode):
         return None
+    if found.st_size > LARGEST:
+        raise OddLockError(_TOO_LARGE)
     content = _read(pinned)
     return Snapshot(
         device=found.st_dev,
@@ -119,30 +125,16 @@ def _snapshot(lock: Lock, pinned: int) -> Snapshot | None:
         modified_at=found.st_mtime_ns,
         changed_at=found.st_ctime_ns,
         size=found.st_size,
-        digest=hashlib.sha256(content).hexdigest(),
-        content=kind_of_content(content),
+        digest=content.digest,
+        content=content.kind,
     )
 
 
-def _read(descriptor: int) -> bytes:
-    pieces: list[bytes] = []
-    while piece := os.pread(descriptor, 1 << 20, sum(map(len, pieces))):
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def kind_of_content(content: bytes) -> str:
-    """What a lock holds: nothing, an index, one that is not whole, an object's name, or something else."""
-    if not content:
-        return "empty"
-    if content.startswith(b"DIRC"):
-        return "index" if _is_whole(content) else "torn-index"
-    if len(content) in _OBJECT_NAME and content[-1:] == b"\n" and set(content[:-1]) <= set(b"0123456789abcdef"):
-        return "object-name"
-    return "other"
-
-
-def _is_whole(index: bytes) -> bool:
-    """Whether an index ends with its checksum, or with zeros where git was told not to make one."""
-    sha1 = index[-20:] in {hashlib.sha1(index[:-20], usedforsecurity=False).digest(), bytes(20)}
-    return len(index) >= 32 and (sha1 or index[-32:] == hashlib.sha256(index[:-32]).digest())
+def _read(descriptor: int) -> LockContent:
+    """Raises OddLockError if there is too much of it."""
+    content = LockContent()
+    while piece := os.pread(descriptor, _PIECE, content.size):
+        content.add(piece)
+        if content.size > LARGEST:  # it grew since it was measured
+            raise OddLockError(_TOO_LARGE)
+    return content

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 
 from ..core import staleness
+from ..core.escaping import one_line
 from ..core.gitlike import INDEX_KINDS, why_harmless
 from ..core.redaction import redact
 from ..core.steadiness import Steadiness, steadiness
@@ -103,7 +104,7 @@ def suspects(scene: Scene) -> tuple[Suspect, ...]:
 
 
 def _suspect(seen: Seen, scene: Scene, relation: Relation, harmless: str = "") -> Suspect:
-    words = redact(" ".join(seen.command).strip() or seen.name)
+    words = one_line(redact(" ".join(seen.command).strip() or seen.name))
     return Suspect(
         pid=seen.pid,
         command=words if len(words) <= SHOWN else f"{words[:SHOWN]}...",

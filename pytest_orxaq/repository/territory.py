@@ -103,7 +103,7 @@ class Standpoint:
 
     def identity_of_open(self, descriptor: int, path: str) -> Identity | None:
         """Device and inode of a file that the process has open under a path."""
-        return None if self._ways.far(self.seen.reach(path)) else identity(self.seen.file(descriptor, path))
+        return None if self._ways.far_open(descriptor) else identity(self.seen.file(descriptor, path))
 
     # ---------------------------------------------------------------- as git finds it
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from ..core.gitlike import Aim, aim_of, has_git_library, is_called_like_git, is_git
 from ..model import Lock
 from ..system.census import Census, Seen, lives_on, mapped, program_says
+from .jars import Jars
 from .territory import Identity, Standpoint, Territory
 
 
@@ -48,6 +49,7 @@ class Surroundings:
     ancestors: frozenset[int]  # of ours
     workers: Mapping[int, Worker] = field(default_factory=dict)
     ties: Mapping[int, Ties] = field(default_factory=dict)  # of those who have any
+    jars: Jars = field(default_factory=Jars)
 
     def others(self) -> Iterator[Seen]:
         """Every process but this one."""

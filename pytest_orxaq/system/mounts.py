@@ -67,14 +67,8 @@ class Mount:
 
 def mount_of(descriptor: int) -> Mount:
     """The file system on which an open file lies, as the table of mounts describes it."""
-    try:
-        facts = Path(f"/proc/self/fdinfo/{descriptor}").read_text("ascii").split()
-        number = facts[facts.index("mnt_id:") + 1]
-        table = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
-    except (OSError, ValueError):
-        return Mount()
-    found = (_mount(words) for words in map(str.split, table) if words[0] == number)
-    return next(found, Mount())
+    number = _number("self", descriptor)
+    return next((_mount(words) for words in _table("self") if words[0] == number), Mount())
 
 
 class Ways:
@@ -93,21 +87,65 @@ class Ways:
 
         ``path`` begins with our way to the root or to the working folder of the process.
         """
-        if not self._root or not self._mounts:
-            return (
-                None  # no table of mounts, no such places: then paths are plain ones, and nothing can be told of them
-            )
+        if not self._root:
+            return None  # there are no such places: then paths are plain ones, and nothing can be told of them
         called = self._called(path)
-        return self._walk(called) if called.startswith("/") else Mount()  # "(unreachable)": out of its own sight
+        if not called.startswith("/"):
+            return Mount()  # "(unreachable)": out of its own sight
+        far = self._walk(called) if self._mounts else None
+        return far or self._start_of(path)
+
+    def far_open(self, descriptor: int) -> Mount | None:
+        """The file system of a file that the process has open, if it may not answer."""
+        return self._far_by_number(_number(self._pid, descriptor)) if self._root else None
 
     @cached_property
     def _mounts(self) -> Mapping[str, Mount]:
         """By the point where each is mounted; the last one covers the others."""
-        try:
-            table = Path(f"/proc/{self._pid}/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
-        except OSError:
-            table = []
-        return {mount.point: mount for mount in map(_mount, map(str.split, table))}
+        return {mount.point: mount for mount in map(_mount, _table(self._pid))}
+
+    @cached_property
+    def _numbered(self) -> Mapping[str, Mount]:
+        """By its number, which is one for all tables: what it brought from another namespace may be in ours."""
+        return {words[0]: _mount(words) for table in ("self", self._pid) for words in _table(table)}
+
+    def _start_of(self, path: str) -> Mount | None:
+        """The file system on which the way really begins, if it may not answer.
+
+        A name leads astray once a mount was taken away from under the process, or covered by another.
+        """
+        if path == self._here or path.startswith(f"{self._here}/"):
+            return self._far_here
+        return self._far_root if path == self._root or path.startswith(f"{self._root}/") else None
+
+    @cached_property
+    def _far_root(self) -> Mount | None:
+        return self._far_by_number(_number_at(self._root))
+
+    @cached_property
+    def _far_here(self) -> Mount | None:
+        number = _number_at(self._here)
+        far = self._far_by_number(number)
+        if far is not None or number not in self._numbered:
+            return far
+        # What is mounted below a covered one has no name either.
+        named = self._mounts.get(self._point_above(self._directory))
+        return Mount() if named is not None and named.kind != self._numbered[number].kind else None
+
+    def _far_by_number(self, number: str) -> Mount | None:
+        if not number:  # then the kernel lets us get there by no other way, either
+            return None
+        mount = self._numbered.get(number, Mount())
+        return None if self._answers(mount) else mount
+
+    def _answers(self, mount: Mount) -> bool:
+        return mount.answers or mount.device in self._trusted
+
+    def _point_above(self, path: str) -> str:
+        """The point of the mount that a path lies on by its name."""
+        while path not in self._mounts and path != "/":
+            path = path.rpartition("/")[0] or "/"
+        return path
 
     def _called(self, path: str) -> str:
         """The path as the process calls it."""
@@ -121,7 +159,7 @@ class Ways:
         at, links = "", 0
         while True:
             mount = self._mounts.get(at or "/")
-            if mount is not None and not mount.answers and mount.device not in self._trusted:
+            if mount is not None and not self._answers(mount):
                 return mount
             part = pending.pop(0) if pending else None
             if part is None:
@@ -147,6 +185,35 @@ def _link(path: str) -> str | None:
         return os.readlink(path)
     except (OSError, ValueError):
         return None
+
+
+def _number_at(place: str) -> str:
+    """The number of the mount that one of the kernel's links leads to; empty if it cannot be told."""
+    try:
+        descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)  # which asks a server in user space nothing
+    except OSError:
+        return ""
+    try:
+        return _number("self", descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _number(pid: int | str, descriptor: int) -> str:
+    """The number of the mount that an open file lies on; empty if it cannot be told."""
+    try:
+        facts = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text("ascii").split()
+        return facts[facts.index("mnt_id:") + 1]
+    except (OSError, ValueError):
+        return ""
+
+
+def _table(pid: int | str) -> list[list[str]]:
+    """The words of each line of a process's table of mounts; none if it cannot be read."""
+    try:
+        return [*map(str.split, Path(f"/proc/{pid}/mountinfo").read_text("utf-8", "surrogateescape").splitlines())]
+    except OSError:
+        return []
 
 
 def _mount(words: Sequence[str]) -> Mount:

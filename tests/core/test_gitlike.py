@@ -6,6 +6,8 @@ from pytest_orxaq.core.gitlike import (
     Aim,
     aim_of,
     has_git_library,
+    has_java,
+    has_python_library,
     is_called_like_git,
     is_git,
     is_python,
@@ -72,6 +74,15 @@ def test_pythons_are_known_by_any_name() -> None:
     assert is_python("python3.13", (), None)
     assert is_python("gunicorn: master", ("gunicorn",), "/usr/bin/pypy3")
     assert not is_python("node", ("x.python",), "/usr/bin/node")
+
+
+def test_what_runs_python_or_java_inside() -> None:
+    """Told by the libraries that are mapped, whatever the program is called."""
+    assert has_python_library(["libc.so.6", "libpython3.11.so.1.0"])
+    assert has_python_library(["_json.cpython-311-x86_64-linux-gnu.so"])
+    assert not has_python_library(["libc.so.6", "python.txt"])
+    assert has_java(["libjvm.so"])
+    assert not has_java(["libjvmti-notes", "java"])
 
 
 @pytest.mark.parametrize(

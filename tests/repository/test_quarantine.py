@@ -464,6 +464,24 @@ def test_a_torn_index_keeps_its_lock(top: Path, quarantine: Path, content: bytes
     assert (top / ".git" / name).exists()
 
 
+def test_an_index_that_is_a_pipe_keeps_its_lock(top: Path, quarantine: Path) -> None:
+    """Nobody waits for a writer while the lock's place is taken."""
+    index = top / ".git" / "index"
+    index.unlink()
+    os.mkfifo(index)
+    recovery = released(stale(top), quarantine)
+    assert "cannot be read (it is no plain file)" in recovery.why_not
+    assert (top / ".git" / "index.lock").read_bytes() == b"stale"
+
+
+def test_a_huge_index_keeps_its_lock(top: Path, quarantine: Path) -> None:
+    """It is not read, so that memory lasts."""
+    with (top / ".git" / "index").open("wb") as file:
+        file.truncate(3 << 30)
+    recovery = released(stale(top), quarantine)
+    assert "cannot be read (it is larger than any of git's)" in recovery.why_not
+
+
 def test_an_index_that_git_cannot_read(top: Path, quarantine: Path) -> None:
     """What git itself says of the index counts."""
     lock = stale(top)

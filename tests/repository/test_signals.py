@@ -1,6 +1,7 @@
 """Signals of real locks, of gits that live, wait, are stopped, are killed, and of those who only look alike."""
 
 import fcntl
+import hashlib
 import json
 import os
 import select
@@ -10,22 +11,25 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
+from pytest_orxaq.core.lockcontent import LockContent
 from pytest_orxaq.core.staleness import judge
 from pytest_orxaq.model import Clock, Judgement, Lock, LockKind, LockState, Proof, Relation, Signals, Suspect
 from pytest_orxaq.repository import signals
 from pytest_orxaq.repository.lockfiles import find
 from pytest_orxaq.repository.memory import Memory, recall, record_clock, record_death, record_sightings
 from pytest_orxaq.repository.places import Places
-from pytest_orxaq.repository.signals import OddLockError, kind_of_content, observe, open_pinned
+from pytest_orxaq.repository.signals import OddLockError, observe, open_pinned
 from pytest_orxaq.repository.territory import survey
 from pytest_orxaq.repository.workers import look_around
 from pytest_orxaq.system import census, clocks
@@ -440,6 +444,88 @@ def test_a_configuration_that_gitpython_writes_is_never_dead(bench: Bench) -> No
     assert any(f"process {process.pid} " in gap and "GitPython" in gap for gap in found.unseen)
 
 
+@on_the_machine
+def test_gitpython_in_a_server_of_another_name_is_a_gap(bench: Bench) -> None:
+    """A program that runs Python inside need not be called so."""
+    server = bench.folder / "uw\nsgi"  # a name may hold anything
+    shutil.copy(os.path.realpath(sys.executable), server)
+    script = "import _ctypes; print('ready', flush=True); input()"  # as every Python does sooner or later
+    environment = {**os.environ, "PYTHONHOME": sys.base_prefix}
+    process = bench.start(str(server), "-c", script, cwd=Path("/"), environment=environment)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    lock = bench.lock("config.lock", LockKind.CONFIG)
+    Path(lock.path).touch()
+    assert f"process {process.pid} (uw sgi) may hold it without having it open, as GitPython does" in (
+        bench.seen(lock).sight.gaps
+    )
+
+
+@contextmanager
+def virtual_machine(bench: Bench, archive: Path) -> Iterator[int]:
+    """A process that has a file mapped as Java has its machine, and an archive open."""
+    library = bench.folder / "libjvm.so"
+    library.write_text("x")
+    script = (
+        "import mmap, os, sys; library = open(sys.argv[1], 'rb');"
+        "machine = mmap.mmap(library.fileno(), 0, prot=mmap.PROT_READ); os.open(sys.argv[2], os.O_RDWR);"
+        "print(flush=True); input()"
+    )
+    process = bench.start(sys.executable, "-c", script, str(library), str(archive), cwd=Path("/"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"\n"
+    yield process.pid
+    end(process)
+
+
+@on_the_machine
+@pytest.mark.parametrize(
+    ("name", "holds", "gap"),
+    [
+        ("app.jar", "org/eclipse/jgit/lib/Repository.class", True),
+        ("app.war", "WEB-INF/lib/org.eclipse.jgit-7.0.jar", True),
+        ("app.jar", "org/eclipse/core/Main.class", False),
+        ("org.eclipse.jgit-7.0.jar", "x", True),
+        ("torn.jar", None, True),
+        ("app.zip", "org/eclipse/jgit/lib/Repository.class", False),
+    ],
+)
+def test_jgit_is_found_in_any_archive(bench: Bench, name: str, holds: str | None, *, gap: bool) -> None:
+    """It keeps empty locks without a descriptor; an archive that cannot be read counts as one that has it."""
+    archive = bench.folder / name
+    if holds is None:
+        archive.write_bytes(b"PK\x03\x04")
+    else:
+        with ZipFile(archive, "w") as file:
+            file.writestr(holds, "")
+    Path(bench.lock().path).touch()
+    with virtual_machine(bench, archive) as pid:
+        gaps = bench.seen().sight.gaps
+        assert any(f"process {pid} " in told and "JGit" in told for told in gaps) is gap
+
+
+@on_the_machine
+def test_an_archive_that_is_a_pipe_is_not_waited_for(bench: Bench) -> None:
+    """It is not read at all."""
+    archive = bench.folder / "app.jar"
+    os.mkfifo(archive)
+    Path(bench.lock().path).touch()
+    with virtual_machine(bench, archive) as pid:
+        assert any(f"process {pid} " in told and "JGit" in told for told in bench.seen().sight.gaps)
+
+
+def test_a_foreign_command_line_is_words(bench: Bench) -> None:
+    """Neither line ends nor what steers a terminal gets from there into a sentence."""
+    path = Path(bench.lock().path)
+    evil = "\x1b[2J\x1b]0;evil\x07\n::error::x\r"
+    process = bench.start("sh", "-c", 'exec 3>"$1"; echo; read line', evil, str(path))
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"\n"
+    command = of(process, bench.seen()).command
+    assert "::error::x" in command
+    assert command.isprintable()
+
+
 # ---------------------------------------------------------------- file systems that do not answer
 
 
@@ -460,9 +546,13 @@ def userspace(bench: Bench) -> Iterator[tuple[Path, Callable[[], None]]]:
         server.stdin.flush()
         assert server.stdout.readline() == b"silent\n"
 
+    rescue = threading.Timer(BOUND, server.kill)  # nothing else ends a wait for it, not even our own death
+    rescue.start()
     try:
         yield place, silence
+        assert server.poll() is None, "somebody waited for the silent file system"
     finally:
+        rescue.cancel()
         end(server)
         subprocess.run(["umount", "-l", str(place)], check=False, timeout=BOUND)
 
@@ -487,6 +577,36 @@ def test_a_git_on_a_file_system_that_is_silent_hangs_nobody(bench: Bench) -> Non
             assert around.workers[pid].home is None
             around = look_around(territory, Census(processes={pid: seen}), [bench.lock()])
             assert not around.workers
+
+
+@as_root
+@pytest.mark.parametrize("over", [["umount", "-l"], ["mount", "-t", "tmpfs", "x"]])
+def test_a_silent_file_system_without_a_name_hangs_nobody(bench: Bench, over: list[str]) -> None:
+    """Its name leads elsewhere once it was unmounted under a process, or covered. So it is known by its number."""
+    territory = survey(find(bench.places).folders)
+    with userspace(bench) as (place, silence):
+        below = "import os; os.open('.', os.O_RDONLY); print(); input()"
+        inside = bench.start(sys.executable, "-c", below, cwd=place)
+        beside = bench.start(sys.executable, "-c", below.replace("'.'", repr(str(place))), cwd=bench.folder)
+        for process in (inside, beside):
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"\n"
+        subprocess.run([*over, str(place)], check=True, timeout=BOUND)
+        silence()
+        try:
+            for process in (inside, beside):
+                seen = census.look_at(process.pid, offset=0.0)
+                assert seen is not None
+                opened = [(number, f"{place}/index.lock") for number, path in seen.opened or () if "/dev" not in path]
+                assert opened
+                named = replace(seen, name="git", command=("git", "add", "x"), opened=tuple(opened))
+                around = look_around(territory, Census(processes={seen.pid: named}), [bench.lock()])
+                assert not around.ties
+                if process is inside:
+                    assert around.workers[seen.pid].home is None
+        finally:
+            if over[0] == "mount":
+                subprocess.run(["umount", str(place)], check=True, timeout=BOUND)
 
 
 # ---------------------------------------------------------------- the dead
@@ -705,6 +825,7 @@ def test_a_submodules_git_counts(bench: Bench) -> None:
 OBSERVE = """
 import ctypes, json, os, sys
 from pathlib import Path
+from pytest_orxaq.core.lockcontent import LockContent
 from pytest_orxaq.core.staleness import judge
 from pytest_orxaq.model import Lock, LockKind
 from pytest_orxaq.repository.lockfiles import find
@@ -1187,6 +1308,19 @@ def test_the_lease_is_given_back(bench: Bench) -> None:
 # ---------------------------------------------------------------- content
 
 
+def kind_of_content(content: bytes) -> str:
+    """As it is told piece by piece, of any size."""
+    kinds = set()
+    for size in (1, 33, len(content) + 1):
+        told = LockContent()
+        for start in range(0, len(content), size):
+            told.add(content[start : start + size])
+        assert told.digest == hashlib.sha256(content).hexdigest()
+        kinds.add(told.kind)
+    (kind,) = kinds
+    return kind
+
+
 def test_kinds_of_content(bench: Bench) -> None:
     """Nothing, a whole index of either hash or without one, a torn index, an object's name, something else."""
     index = (bench.top / ".git/index").read_bytes()
@@ -1211,4 +1345,23 @@ def test_a_large_lock_is_read_whole(bench: Bench) -> None:
     lock = bench.lock("config.lock", LockKind.CONFIG)
     Path(lock.path).write_bytes(b"x" * (1 << 20) + b"y")
     with pinned(lock) as descriptor:
-        assert len(signals._read(descriptor)) == (1 << 20) + 1
+        found = bench.gather(lock, descriptor).snapshot
+        assert found is not None
+        assert found.digest == hashlib.sha256(Path(lock.path).read_bytes()).hexdigest()
+
+
+def test_a_huge_lock_is_odd(bench: Bench) -> None:
+    """It is not read, so that it takes neither memory nor hours."""
+    lock = bench.lock()
+    with open(lock.path, "wb") as file:
+        file.truncate(3 << 30)
+    found = bench.seen(lock)
+    assert (found.snapshot, found.oddity) == (None, "it is larger than any lock of git's")
+
+
+def test_a_lock_that_grows_while_it_is_read_is_odd(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size does not bind whoever writes it."""
+    monkeypatch.setattr(signals, "LARGEST", 5)
+    Path(bench.lock().path).write_bytes(b"123456")
+    with pinned(bench.lock()) as descriptor, pytest.raises(OddLockError, match="larger than any"):
+        signals._read(descriptor)

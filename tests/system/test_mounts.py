@@ -61,6 +61,17 @@ def test_owners_that_mean_nothing(
     assert (found.kind, found.mapped, found.local) == (kind, mapped, kind != "nfs4")
 
 
+def number_of(place: Path) -> str:
+    """The number of the mount that a folder lies on; none if it may not be looked at."""
+    try:
+        descriptor = os.open(place, os.O_PATH)
+    except OSError:
+        return "0"
+    facts = Path(f"/proc/self/fdinfo/{descriptor}").read_text("ascii").split()
+    os.close(descriptor)
+    return facts[facts.index("mnt_id:") + 1]
+
+
 @pytest.fixture
 def ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ways:
     """Of a process whose root is the folder of the test, with a network mount in it, another below, and links to them."""
@@ -71,7 +82,7 @@ def ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
         "4 1 0:8 / /made rw - fuse.mergerfs x rw",
         "5 1 0:7 / /covered rw - nfs4 server:/ rw",
         "6 5 8:2 / /covered rw - tmpfs tmpfs rw",
-        "7 1 8:2 / /work rw - ext4 /dev/x rw",
+        *(f"{number_of(place)} 1 8:2 / /work rw - ext4 /dev/x rw" for place in (tmp_path, Path("/proc/7/cwd"))),
     ]
     table(monkeypatch, "\n".join(lines) + "\n")
     (tmp_path / "work").mkdir()
