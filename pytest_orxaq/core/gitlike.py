@@ -152,6 +152,15 @@ def aim_of(command: Sequence[str], environment: Mapping[str, str]) -> Aim:
     )
 
 
+def places_named(aim: Aim) -> list[str]:
+    """The words after a subcommand that may be paths, and the folders that a clone makes if it is not told any."""
+    words = [word.partition("=")[2] if word.startswith("-") else word for word in aim.rest]
+    if aim.subcommand == "clone":
+        made = [_base(word.rstrip("/").removesuffix("/.git")).rpartition(":")[2] for word in words]
+        words += [*made, *(name.removesuffix(".git") for name in made), *(f"{name}.git" for name in made if name)]
+    return list(filter(None, words))
+
+
 def needs_no_repository(aim: Aim) -> bool:
     """Whether a git that is in no repository is so by its nature, not because the way to its repository is gone."""
     credential = aim.subcommand == "credential" or aim.subcommand.startswith("credential-")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.gitlike import Aim, needs_no_repository
+from ..core.gitlike import Aim, needs_no_repository, places_named
 from ..system.census import PROC, Seen, identity
 from ..system.mounts import Mount, Ways
 from .lockfiles import GitFolder
@@ -85,8 +85,7 @@ class Standpoint:
 
     def is_sent_here(self, aim: Aim) -> bool:
         """Whether an argument of a git leads into our repository: the target of a clone, or of a push next door."""
-        words = [word.partition("=")[2] if word.startswith("-") else word for word in aim.rest]
-        found = {self._discovered(self.seen.reach(word)) for word in words if word}
+        found = {self._discovered(self.seen.reach(word)) for word in places_named(aim)}
         return bool(found - {None, "", _NOWHERE})
 
     def works_here(self) -> bool:
@@ -126,8 +125,7 @@ class Standpoint:
         # Where -C sends it it is already: it goes there before it takes any lock.
         if aim.git_folder:
             found = self._known(self.seen.reach(aim.git_folder))
-            here = self.seen.reach(".")
-            return None if found == "" and not absolute and self._led_to_us(here, identity(here)) else found
+            return None if found == "" and not absolute and self._stands_where_we_led() else found
         found = self._discovered(self.seen.reach("."))
         if found == _NOWHERE:
             return "" if needs_no_repository(aim) else None
@@ -151,6 +149,10 @@ class Standpoint:
             if _looks_like_git(path):
                 return self._of_another(path)
         return _NOWHERE
+
+    def _stands_where_we_led(self) -> bool:
+        here = self.seen.reach(".")
+        return self._ways.far(here) is None and self._led_to_us(here, identity(here))
 
     def _led_to_us(self, path: str, place: Identity | None) -> bool:
         """Whether a folder is the top of a work tree of ours, from where git would not find us now.

@@ -12,6 +12,7 @@ from pytest_orxaq.core.gitlike import (
     may_be_git,
     names_git,
     needs_no_repository,
+    places_named,
     serves_files,
     why_harmless,
 )
@@ -145,6 +146,20 @@ def test_who_cannot_hold_a_lock(command: str, kind: LockKind, *, ancestor: bool,
 def test_who_runs_outside_of_any_repository(command: str, *, needs_none: bool) -> None:
     """Whoever takes no lock of a repository that he has not found; a git of somebody's making may take any."""
     assert needs_no_repository(aim_of(command.split(), {})) is needs_none
+
+
+@pytest.mark.parametrize(
+    ("command", "places"),
+    [
+        ("git add -f --x=y --z", ["y"]),
+        ("git clone -q host:x/made.git", ["host:x/made.git", "made.git", "made", "made.git.git"]),
+        ("git clone host:made", ["host:made", "made", "made", "made.git"]),
+        ("git clone /a/made/.git/", ["/a/made/.git/", "made", "made", "made.git"]),
+    ],
+)
+def test_places_are_named_by_arguments(command: str, places: list[str]) -> None:
+    """Values of options, other words, and for a clone the folder that it calls after its source."""
+    assert places_named(aim_of(command.split(), {})) == places
 
 
 @pytest.mark.parametrize("command", ["git diff", "git status"])

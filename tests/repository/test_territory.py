@@ -207,6 +207,14 @@ def test_arguments_that_lead_here(top: Path, rest: tuple[str, ...], *, named: bo
     assert Standpoint(worker(top.parent / "other"), territory).is_sent_here(Aim(rest=rest)) is named
 
 
+def test_a_clone_makes_the_folder_that_it_does_not_name(top: Path) -> None:
+    """A repository may be one that a clone is making at this moment."""
+    stands = Standpoint(worker(top.parent), of(top / ".git", top))
+    assert stands.is_sent_here(Aim(subcommand="clone", rest=("-q", "https://example.org/top.git")))
+    assert not stands.is_sent_here(Aim(subcommand="clone", rest=("-q", "https://example.org/other.git")))
+    assert not stands.is_sent_here(Aim(subcommand="fetch", rest=("https://example.org/top.git",)))
+
+
 @pytest.mark.parametrize(
     ("command", "elsewhere"), [("commit -a", False), ("config a.b c", False), ("ls-remote x", True)]
 )
