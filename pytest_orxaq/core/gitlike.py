@@ -74,14 +74,30 @@ _TAKES_A_VALUE = frozenset(
 )
 
 
+# They run where no repository is, and hold no lock of one that they have not found: they only print, ask another
+# machine, start others, write an object (which takes no lock), or make a repository where their arguments say.
+_WITHOUT_REPOSITORY = frozenset(
+    {
+        *("", "archive", "clone", "daemon", "for-each-repo", "hash-object", "help", "init", "ls-remote", "remote-ftp"),
+        *("remote-ftps", "remote-http", "remote-https", "shell", "version"),
+    }
+)
+# With one of these options they work on files outside of any repository.
+_WITHOUT_REPOSITORY_IF: Mapping[str, frozenset[str]] = {
+    "config": frozenset({"--global", "--system"}),
+    "diff": frozenset({"--no-index"}),
+    "grep": frozenset({"--no-index"}),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
     """Where a git command line points, in the words that it uses itself."""
 
     subcommand: str = ""
-    folders: tuple[str, ...] = ()  # -C, one after the other
     git_folder: str = ""  # --git-dir or GIT_DIR
     common_folder: str = ""  # GIT_COMMON_DIR
+    work_tree: str = ""  # --work-tree or GIT_WORK_TREE: where git goes once it has found its folder
     rest: tuple[str, ...] = ()  # after the subcommand
 
 
@@ -120,31 +136,48 @@ def aim_of(command: Sequence[str], environment: Mapping[str, str]) -> Aim:
     """What a git does, and where. ``command`` is its whole argument list."""
     git_folder = environment.get("GIT_DIR", "")
     common_folder = environment.get("GIT_COMMON_DIR", "")
+    work_tree = environment.get("GIT_WORK_TREE", "")
     own_name = _base(command[0]) if command else ""
     if own_name.startswith("git-"):
         return Aim(
             subcommand=own_name.removeprefix("git-"),
             git_folder=git_folder,
             common_folder=common_folder,
+            work_tree=work_tree,
             rest=tuple(command[1:]),
         )
     words = list(command[1:])
-    folders = []
     while words and words[0].startswith("-"):
         option, equals, value = words.pop(0).partition("=")
         if option in _TAKES_A_VALUE and not equals and words:
             value = words.pop(0)
-        if option == "-C":
-            folders.append(value)
-        elif option == "--git-dir":
+        if option == "--git-dir":
             git_folder = value
+        elif option == "--work-tree":
+            work_tree = value
     return Aim(
         subcommand=words[0] if words else "",
-        folders=tuple(folders),
         git_folder=git_folder,
         common_folder=common_folder,
+        work_tree=work_tree,
         rest=tuple(words[1:]),
     )
+
+
+def places_named(aim: Aim) -> list[str]:
+    """The words after a subcommand that may be paths, and the folders that a clone makes if it is not told any."""
+    words = [word.partition("=")[2] if word.startswith("-") else word for word in aim.rest]
+    if aim.subcommand == "clone":
+        made = [_base(word.rstrip("/").removesuffix("/.git")).rpartition(":")[2] for word in words]
+        words += [*made, *(name.removesuffix(".git") for name in made), *(f"{name}.git" for name in made if name)]
+    return list(filter(None, words))
+
+
+def needs_no_repository(aim: Aim) -> bool:
+    """Whether a git that is in no repository is so by its nature, not because the way to its repository is gone."""
+    credential = aim.subcommand == "credential" or aim.subcommand.startswith("credential-")
+    options = _WITHOUT_REPOSITORY_IF.get(aim.subcommand, frozenset())
+    return credential or aim.subcommand in _WITHOUT_REPOSITORY or not options.isdisjoint(aim.rest)
 
 
 def why_harmless(aim: Aim, kind: LockKind, *, ancestor: bool, closed: bool = False) -> str:

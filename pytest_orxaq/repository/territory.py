@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.gitlike import Aim
-from ..system.census import Seen, identity
+from ..core.gitlike import Aim, needs_no_repository, places_named
+from ..system.census import PROC, Seen, identity
 from ..system.mounts import Mount, Ways
 from .lockfiles import GitFolder
 
@@ -77,15 +77,16 @@ class Standpoint:
         """The git folder of ours that a git works in: empty if that is another repository's, ``None`` if it may be ours.
 
         Found as git finds it: by ``--git-dir`` or its variables, else upwards from where it works, so that a repository
-        inside ours is not ours, nor one around it.
+        inside ours is not ours, nor one around it. It is another's only if the way there still leads to another: what
+        led from a git to us may be gone, or replaced, while that git holds a lock.
         """
         home = self._home(aim)
         return None if home == _MAY_BE_OURS else home
 
     def is_sent_here(self, aim: Aim) -> bool:
         """Whether an argument of a git leads into our repository: the target of a clone, or of a push next door."""
-        words = [word.partition("=")[2] if word.startswith("-") else word for word in aim.rest]
-        return any(self._discovered(self.seen.reach(word)) for word in words if word)
+        found = {self._discovered(self.seen.reach(word)) for word in places_named(aim)}
+        return bool(found - {None, "", _NOWHERE})
 
     def works_here(self) -> bool:
         """Whether the process's working folder lies in the territory."""
@@ -105,21 +106,33 @@ class Standpoint:
         """Device and inode of a file that the process has open under a path."""
         return None if self._ways.far_open(descriptor) else identity(self.seen.file(descriptor, path))
 
+    def identity_of_program(self) -> Identity | None:
+        """Device and inode of what the process executes, be that file deleted or not."""
+        program = (self.seen.program or "").removesuffix(_DELETED)
+        return None if self._ways.far(self.seen.reach(program)) else identity(PROC / str(self.seen.pid) / "exe")
+
     # ---------------------------------------------------------------- as git finds it
 
     def _home(self, aim: Aim) -> str | None:
-        if aim.common_folder and (found := self._known(self.seen.reach(aim.common_folder))):
-            return found
-        # Where it was sent by -C it mostly is already, so that the way from there leads nowhere.
-        start = "/".join(_chain(aim.folders))
+        own = self._own(aim)
+        return self._known(self.seen.reach(aim.common_folder)) if own == "" and aim.common_folder else own
+
+    def _own(self, aim: Aim) -> str | None:
+        """The home as far as its common folder is not told by a variable."""
+        absolute = aim.git_folder.startswith("/")
+        if not absolute and (aim.work_tree or (self.seen.directory or "").endswith(_DELETED)):
+            return None  # It came from elsewhere into that work tree; and where a deleted folder lay proves nothing.
+        # Where -C sends it it is already: it goes there before it takes any lock.
         if aim.git_folder:
-            sent = self._known(self.seen.reach(_joined(start, aim.git_folder)))
-            sent = sent or self._known(self.seen.reach(aim.git_folder))
-            return sent if sent is not None or _may_be_called(aim.git_folder, self._territory) else ""
-        sent = self._discovered(self.seen.reach(start)) if start else ""
-        return sent or self._discovered(self.seen.reach("."))
+            found = self._known(self.seen.reach(aim.git_folder))
+            return None if found == "" and not absolute and self._stands_where_we_led() else found
+        found = self._discovered(self.seen.reach("."))
+        if found == _NOWHERE:
+            return "" if needs_no_repository(aim) else None
+        return found
 
     def _discovered(self, start: str) -> str | None:
+        """The git folder of ours that a search upwards ends at, as :meth:`_known` tells it; or that it finds none."""
         far = self._ways.far(start)
         if far is not None:
             return _of_the_far(far)
@@ -128,12 +141,25 @@ class Standpoint:
                 return None
             if place in self._territory.git_folders:
                 return self._territory.git_folders[place]
+            if self._led_to_us(path, place):
+                return _MAY_BE_OURS
             git = f"{path}/.git"
             if self._ways.far(git) or os.path.isfile(git) or _looks_like_git(git):
                 return self._known(git)
             if _looks_like_git(path):
-                return self._of_another(path, place)
-        return ""
+                return self._of_another(path)
+        return _NOWHERE
+
+    def _stands_where_we_led(self) -> bool:
+        here = self.seen.reach(".")
+        return self._ways.far(here) is None and self._led_to_us(here, identity(here))
+
+    def _led_to_us(self, path: str, place: Identity | None) -> bool:
+        """Whether a folder is the top of a work tree of ours, from where git would not find us now.
+
+        Its ``.git`` was taken away, or another put in its place; or git came by ``core.worktree``.
+        """
+        return place in self._territory.work_trees and not self._known(f"{path}/.git")
 
     def _known(self, path: str) -> str | None:
         """The git folder of ours that a folder is, or that a ``.git`` file leads to."""
@@ -150,25 +176,45 @@ class Standpoint:
         place = identity(path)
         if place is None or place in self._territory.git_folders:
             return self._territory.git_folders.get(place) if place else None
-        return self._of_another(path, place)
+        return self._of_another(path) if _looks_like_git(path) else None
 
-    def _of_another(self, path: str, place: Identity) -> str:
-        """Of a git folder that is none of ours: empty, unless it may be ours or share files with us after all.
+    def _of_another(self, path: str) -> str:
+        """Of a git folder that is none of ours: empty, unless it may be ours or share files with us after all."""
+        return _MAY_BE_OURS if self._may_share(path) or self._may_share(self._common(path)) else ""
+
+    def _common(self, path: str) -> str:
+        """The folder that a git folder says that it shares refs and objects with: itself if it says nothing."""
+        told = f"{path}/commondir"
+        if self._ways.far(told) or not os.path.isfile(told):
+            return path
+        common = _text(told)
+        return f"{self.seen.root}{common}" if common.startswith("/") else f"{path}/{common}"
+
+    def _may_share(self, path: str) -> bool:
+        """Whether a git folder may be ours, or have files in common with us.
 
         It may have been made in a folder of ours since they were looked for. And folders share by links: so do the work
         trees that git-new-workdir makes, and those of the tool repo.
         """
-        inside = any(above in self._territory.git_folders for _, above in _upwards(path))
-        shares = place in self._territory.around or any(
+        far = self._ways.far(path)
+        if far is not None:
+            return not far.remote
+        above = [place for _, place in _upwards(path)]
+        if above[0] is None or above[0] in self._territory.around:
+            return True
+        return any(place in self._territory.git_folders for place in above) or any(
             _lies_within(_folder_linked(link), self._territory) for link in _links_in(path) if not self._ways.far(link)
         )
-        return _MAY_BE_OURS if inside or shares else ""
 
     def _lies_here(self, path: str) -> bool:
         return self._ways.far(path) is None and _lies_within(path, self._territory)
 
 
-_MAY_BE_OURS = "?"  # the path of no git folder: these are absolute
+# The paths of no git folder: these are absolute.
+_MAY_BE_OURS = "?"
+_NOWHERE = "-"
+
+_DELETED = " (deleted)"  # what the kernel puts after the path of what has none any more
 
 
 def _of_the_far(mount: Mount) -> str:
@@ -177,23 +223,8 @@ def _of_the_far(mount: Mount) -> str:
 
 def _looks_like_git(folder: str) -> bool:
     """Whether git would take a folder for its own; if not, it looks further up."""
-    return all(os.path.lexists(f"{folder}/{name}") for name in ("HEAD", "objects", "refs"))
-
-
-def _may_be_called(path: str, territory: Territory) -> bool:
-    """Whether a path, relative to a folder that was left since, may have led to a git folder of ours."""
-    called = "".join(f"/{name}" for name in os.path.normpath(path).split("/") if name not in {"", ".."})
-    return any(folder.endswith(called) for folder in territory.git_folders.values())
-
-
-def _chain(folders: tuple[str, ...]) -> list[str]:
-    """The last absolute folder of several that are entered one after the other, and what comes after it."""
-    last = max((number for number, folder in enumerate(folders) if folder.startswith("/")), default=0)
-    return [folder for folder in folders[last:] if folder]
-
-
-def _joined(start: str, path: str) -> str:
-    return path if path.startswith("/") or not start else f"{start}/{path}"
+    names = ("HEAD", "commondir") if os.path.lexists(f"{folder}/commondir") else ("HEAD", "objects", "refs")
+    return all(os.path.lexists(f"{folder}/{name}") for name in names)
 
 
 def _folder_of(path: str) -> str:

@@ -90,7 +90,7 @@ class _Look:
             return self._git(stands)
         if is_called_like_git(seen.name, seen.command, seen.program):
             # Its arguments may be git's, and may be anything: so they tell of nothing that it cannot do.
-            found = self._git(stands) or (Worker(seen=seen, writes=True) if stands.touches() else None)
+            found = self._git(stands, certainly=False) or (Worker(seen=seen, writes=True) if stands.touches() else None)
             return found and replace(found, aim=None, home=None)
         # Asking each of its files where it lies is dear: only where it matters.
         writes = has_git_library(mapped(seen.pid)) or self._is_git_inside(stands)
@@ -117,9 +117,11 @@ class _Look:
             beside=stands.identity(os.path.dirname(told) or ".") if told else None,
         )
 
-    def _git(self, stands: Standpoint) -> Worker | None:
+    def _git(self, stands: Standpoint, *, certainly: bool = True) -> Worker | None:
         seen = stands.seen
         aim = aim_of(seen.command, seen.environment or {})
+        if not certainly:
+            aim = replace(aim, subcommand="")  # servers around git run for years outside of any repository
         home = stands.home(aim)
         if home == "" and stands.is_sent_here(aim):
             home = None
@@ -137,7 +139,7 @@ class _Look:
         seen = stands.seen
         if seen.program is None or seen.pid in self._ancestors or not stands.works_here():
             return False
-        program = stands.identity(seen.program)
+        program = stands.identity_of_program()
         if program is not None and program not in self._programs:
             self._programs[program] = program_says(seen.pid, _OF_GITS_MAKING)
         return program is not None and self._programs[program]

@@ -13,6 +13,8 @@ from pytest_orxaq.core.gitlike import (
     is_python,
     may_be_git,
     names_git,
+    needs_no_repository,
+    places_named,
     serves_files,
     why_harmless,
 )
@@ -90,8 +92,8 @@ def test_what_runs_python_or_java_inside() -> None:
     [
         ("git", Aim()),
         ("git status", Aim(subcommand="status")),
-        ("git -C a -C /b -c x=y --no-pager commit -a", Aim(subcommand="commit", folders=("a", "/b"), rest=("-a",))),
-        ("git --git-dir=/g --work-tree /t add f", Aim(subcommand="add", git_folder="/g", rest=("f",))),
+        ("git -C a -C /b -c x=y --no-pager commit -a", Aim(subcommand="commit", rest=("-a",))),
+        ("git --git-dir=/g --work-tree /t add f", Aim(subcommand="add", git_folder="/g", work_tree="/t", rest=("f",))),
         ("git --git-dir g --exec-path=/x gc", Aim(subcommand="gc", git_folder="g")),
         ("git --shallow-file s.lock index-pack", Aim(subcommand="index-pack")),
         ("git -c", Aim()),
@@ -104,11 +106,13 @@ def test_command_lines_are_read_as_git_reads_them(command: str, expected: Aim) -
 
 
 def test_variables_say_where_unless_options_do() -> None:
-    """GIT_DIR and GIT_COMMON_DIR count, and an option wins."""
-    variables = {"GIT_DIR": "/e", "GIT_COMMON_DIR": "/c"}
-    assert aim_of(("git", "gc"), variables) == Aim(subcommand="gc", git_folder="/e", common_folder="/c")
+    """GIT_DIR, GIT_COMMON_DIR and GIT_WORK_TREE count, and an option wins."""
+    variables = {"GIT_DIR": "/e", "GIT_COMMON_DIR": "/c", "GIT_WORK_TREE": "/w"}
+    expected = Aim(subcommand="gc", git_folder="/e", common_folder="/c", work_tree="/w")
+    assert aim_of(("git", "gc"), variables) == expected
     assert aim_of(("git", "--git-dir=/o", "gc"), variables).git_folder == "/o"
-    assert aim_of(("git-gc",), variables) == Aim(subcommand="gc", git_folder="/e", common_folder="/c")
+    assert aim_of(("git", "--work-tree=/o", "gc"), variables).work_tree == "/o"
+    assert aim_of(("git-gc",), variables) == expected
     assert aim_of((), {}) == Aim()
 
 
@@ -133,6 +137,40 @@ def test_variables_say_where_unless_options_do() -> None:
 def test_who_cannot_hold_a_lock(command: str, kind: LockKind, *, ancestor: bool, harmless: bool) -> None:
     """Readers, whoever shows history to a person, a push and a bisection that wait for us; never a commit, nor status."""
     assert bool(why_harmless(aim_of(command.split(), {}), kind, ancestor=ancestor)) is harmless
+
+
+@pytest.mark.parametrize(
+    ("command", "needs_none"),
+    [
+        ("git --version", True),
+        ("git clone x y", True),
+        ("git-credential-cache exit", True),
+        ("git credential fill", True),
+        ("git remote-https origin x", True),
+        ("git remote-mine origin x", False),
+        ("git config --global a.b c", True),
+        ("git config a.b c", False),
+        ("git commit --global", False),
+        ("git update-ref --stdin", False),
+    ],
+)
+def test_who_runs_outside_of_any_repository(command: str, *, needs_none: bool) -> None:
+    """Whoever takes no lock of a repository that he has not found; a git of somebody's making may take any."""
+    assert needs_no_repository(aim_of(command.split(), {})) is needs_none
+
+
+@pytest.mark.parametrize(
+    ("command", "places"),
+    [
+        ("git add -f --x=y --z", ["y"]),
+        ("git clone -q host:x/made.git", ["host:x/made.git", "made.git", "made", "made.git.git"]),
+        ("git clone host:made", ["host:made", "made", "made", "made.git"]),
+        ("git clone /a/made/.git/", ["/a/made/.git/", "made", "made", "made.git"]),
+    ],
+)
+def test_places_are_named_by_arguments(command: str, places: list[str]) -> None:
+    """Values of options, other words, and for a clone the folder that it calls after its source."""
+    assert places_named(aim_of(command.split(), {})) == places
 
 
 @pytest.mark.parametrize("command", ["git diff", "git status"])

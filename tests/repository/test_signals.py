@@ -348,9 +348,9 @@ def test_a_git_whose_folder_is_not_known_may_work_here(bench: Bench) -> None:
 # ---------------------------------------------------------------- the living who are hard to see
 
 
-def prepared(bench: Bench, program: str, top: Path | None = None) -> subprocess.Popen[bytes]:
+def prepared(bench: Bench, program: str, top: Path | None = None, *options: str) -> subprocess.Popen[bytes]:
     """A git that has prepared a change of a reference: it holds the lock without a descriptor, a child or a variable."""
-    process = bench.start(program, "update-ref", "--stdin", cwd=top)
+    process = bench.start(program, *options, "update-ref", "--stdin", cwd=top)
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(b"start\ncreate refs/heads/new HEAD\nprepare\n")
@@ -359,17 +359,135 @@ def prepared(bench: Bench, program: str, top: Path | None = None) -> subprocess.
     return process
 
 
+@pytest.mark.parametrize("deleted", [False, True])
 @pytest.mark.parametrize("name", ["git", "git.real", "gut"])
-def test_a_git_of_any_name_is_live(bench: Bench, name: str) -> None:
-    """One that was renamed, and one whose name says nothing, but which is the same program."""
+def test_a_git_of_any_name_is_live(bench: Bench, name: str, *, deleted: bool) -> None:
+    """One that was renamed, and one whose name says nothing, but which is the same program; its file may be gone."""
     program = bench.folder / name
     found = shutil.which("git")
     assert found is not None
     shutil.copy(found, program)
     process = prepared(bench, str(program))
+    if deleted:
+        program.unlink()
     lock = bench.lock("refs/heads/new.lock", LockKind.REF)
     assert of(process, bench.seen(lock)).relation is Relation.WRITES_HERE
     assert bench.judged(lock).state is LockState.LIVE
+
+
+@pytest.fixture
+def gut(bench: Bench) -> str:
+    """A git under a name that tells nothing: a git that may work anywhere would block every test that runs beside this one."""
+    found = shutil.which("git")
+    assert found is not None
+    return shutil.copy(found, str(bench.folder / "gut"))
+
+
+def holds(bench: Bench, process: subprocess.Popen[bytes], lock: Lock) -> bool:
+    """Whether a process, if it were called git, would be one that may hold a lock."""
+    seen = census.look_at(process.pid, offset=0.0)
+    assert seen is not None
+    named = replace(seen, name="git", command=("git", *seen.command[1:]))
+    around = look_around(survey(find(bench.places).folders), Census(processes={seen.pid: named}), [lock])
+    with pinned(lock) as descriptor:
+        found = observe(lock, descriptor, around=around, memory=recall(bench.memory)).suspects
+    return [(suspect.relation, suspect.harmless) for suspect in found] == [(Relation.WRITES_HERE, "")]
+
+
+def removed(_: Bench, tree: Path) -> None:
+    """The work tree is gone."""
+    shutil.rmtree(tree)
+
+
+def without_git_file(_: Bench, tree: Path) -> None:
+    """Nothing leads from the work tree to its repository, but perhaps to one around it."""
+    (tree / ".git").unlink()
+
+
+def made_another(bench: Bench, tree: Path) -> None:
+    """The work tree is one of another repository."""
+    (tree / ".git").unlink()
+    bench.git("init", "-q", str(tree))
+
+
+@pytest.mark.parametrize("lose", [removed, without_git_file, made_another])
+@pytest.mark.parametrize("place", ["next door", "inside"])
+def test_a_git_that_lost_its_work_tree_is_live(
+    bench: Bench, gut: str, place: str, lose: Callable[[Bench, Path], None]
+) -> None:
+    """That no way leads from it to us now does not make it another repository's, nor one of the work tree around it."""
+    tree = (bench.top if place == "inside" else bench.folder) / "tree"
+    bench.git("worktree", "add", "-q", str(tree))
+    process = prepared(bench, gut, tree)
+    lose(bench, tree)
+    assert holds(bench, process, bench.lock("refs/heads/new.lock", LockKind.REF))
+    index = bench.lock(git_folder=bench.top / ".git/worktrees/tree")
+    Path(index.path).touch()
+    assert holds(bench, process, index)
+
+
+def test_a_git_that_lost_a_git_file_is_live(bench: Bench, gut: str) -> None:
+    """One that somebody wrote himself, of which the repository does not know."""
+    tree = bench.folder / "tree"
+    tree.mkdir()
+    (tree / ".git").write_text(f"gitdir: {bench.top}/.git\n")
+    process = prepared(bench, gut, tree)
+    (tree / ".git").unlink()
+    assert holds(bench, process, bench.lock("refs/heads/new.lock", LockKind.REF))
+
+
+def test_a_git_whose_repository_was_moved_is_live(bench: Bench, gut: str) -> None:
+    """Its --git-dir leads nowhere now."""
+    process = prepared(bench, gut, Path("/"), f"--git-dir={bench.top}/.git")
+    moved = bench.top.rename(bench.folder / "moved")
+    bench.top, bench.places = moved, Places(own=moved / ".git", common=moved / ".git", top=moved)
+    assert holds(bench, process, bench.lock("refs/heads/new.lock", LockKind.REF))
+
+
+def asks(
+    bench: Bench, *command: str, cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """A commit that asks which changes to take, and meanwhile holds the index's lock without a descriptor."""
+    process = bench.start(*command, "commit", "-p", "-m", "second", cwd=cwd, environment=environment)
+    assert process.stdout is not None
+    shown = b""
+    while b"Stage this hunk" not in shown:
+        assert select.select([process.stdout], [], [], BOUND)[0], shown
+        read = os.read(process.stdout.fileno(), 4096)
+        assert read, shown
+        shown += read
+    return process
+
+
+@pytest.mark.parametrize("way", ["option", "variable", "configuration", "from its folder"])
+def test_a_git_that_went_into_another_work_tree_is_live(bench: Bench, gut: str, way: str) -> None:
+    """Nothing there leads back to the repository that it came from."""
+    there = bench.folder / "there"
+    there.mkdir()
+    bench.write("two\n", there)
+    options = (f"--work-tree={there}",) if way == "option" else ()
+    chosen = {
+        "variable": {"GIT_WORK_TREE": str(there)},
+        "from its folder": {"GIT_WORK_TREE": str(there), "GIT_DIR": "."},
+    }
+    if way == "configuration":
+        bench.git("config", "core.worktree", str(there))
+    cwd = bench.top / ".git" if way == "from its folder" else bench.top
+    process = asks(bench, gut, *options, cwd=cwd, environment={**os.environ, **chosen.get(way, {})})
+    if way == "configuration":
+        bench.places = replace(bench.places, top=there)
+    assert os.path.samefile(f"/proc/{process.pid}/cwd", there)
+    assert holds(bench, process, bench.lock())
+
+
+def test_a_git_is_sent_only_once(bench: Bench, gut: str) -> None:
+    """It has gone where -C says: the same way from there leads into the work tree around it."""
+    tree = bench.top / "trees/tree"
+    bench.git("worktree", "add", "-q", str(tree))
+    (tree / "folder").mkdir()
+    bench.write("two\n", tree)
+    process = asks(bench, gut, "-C", "..", cwd=tree / "folder")
+    assert holds(bench, process, bench.lock(git_folder=bench.top / ".git/worktrees/tree"))
 
 
 def test_a_program_around_git_blocks_only_where_it_works(bench: Bench) -> None:
@@ -563,7 +681,15 @@ def test_a_git_on_a_file_system_that_is_silent_hangs_nobody(bench: Bench) -> Non
     territory = survey(find(bench.places).folders)
     with userspace(bench) as (place, silence):
         started = {}
-        for words, cwd in (("add", "x", str(place / "y")), place), (("-C", str(place), "gc"), bench.folder):
+        shared = bench.folder / "shared"
+        (shared / ".git").mkdir(parents=True)
+        (shared / ".git/HEAD").write_text("ref: refs/heads/main\n")
+        (shared / ".git/commondir").write_text(f"{place}\n")
+        for words, cwd in (
+            (("add", "x", str(place / "y")), place),
+            (("--git-dir", str(place), "gc"), bench.folder),
+            (("gc",), shared),
+        ):
             script, wait = bench.blocker()
             started[bench.start("sh", "-c", script, cwd=cwd).pid] = ("git", *words)
             wait()
@@ -715,14 +841,12 @@ def test_work_elsewhere_does_not_block(bench: Bench) -> None:
     [
         ("git --git-dir {top}/.git hash-object --stdin-paths", "", {}),
         ("git --git-dir {name}/.git hash-object --stdin-paths", "", {}),
-        ("git -C .. -C {top} hash-object --stdin-paths", "", {}),
-        ("git -C {name} hash-object --stdin-paths", "", {}),
         ("git hash-object --stdin-paths", "", {"GIT_DIR": "{top}/.git"}),
         ("git hash-object --stdin-paths", "", {"GIT_DIR": "{top}/.git", "GIT_COMMON_DIR": "{top}/.git"}),
         ("git hash-object --stdin-paths", "{name}/.git", {}),
         ("git hash-object --stdin-paths", "{name}/.git/refs", {}),
-        ("git bundle verify - {top}/file", "", {}),
-        ("git bundle verify - --from={top}", "", {}),
+        ("git clone - {top}/file", "", {}),
+        ("git clone - --from={top}", "", {}),
     ],
 )
 def test_work_here_is_found_from_anywhere(bench: Bench, command: str, folder: str, variables: dict[str, str]) -> None:

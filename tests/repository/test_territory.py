@@ -96,7 +96,7 @@ def test_a_bare_repository_has_no_work_tree(top: Path, tmp_path: Path) -> None:
     found = of(tmp_path / "bare", None)
     assert not found.work_trees
     assert Standpoint(worker(tmp_path / "bare"), found).home(Aim()) == str(tmp_path / "bare")
-    assert Standpoint(worker(tmp_path), found).home(Aim()) == ""
+    assert Standpoint(worker(tmp_path), found).home(Aim(subcommand="hash-object")) == ""
 
 
 # ---------------------------------------------------------------- where a git works
@@ -161,17 +161,15 @@ def test_what_cannot_be_told_is_not_known(top: Path) -> None:
     """A folder that cannot be reached, or a .git file that says nothing, is no proof of being elsewhere."""
     territory = of(top / ".git", top)
     assert Standpoint(worker(top.parent / "nowhere"), territory).home(Aim()) is None
-    for path, known in (("gone/top/.git", True), ("../../top/.git", False), ("../..", False), ("top/./.git", False)):
-        found = Standpoint(worker(top.parent / "nowhere"), territory).home(Aim(git_folder=path))
-        assert found == ("" if known else None), path
-    assert Standpoint(worker(top.parent), territory).home(Aim(git_folder="of/others/.git")) == ""
+    for path in ("of/others/.git", "/of/others/.git", "."):
+        assert Standpoint(worker(top.parent), territory).home(Aim(git_folder=path)) is None, path
     (top / "a").mkdir()
     (top / "a/.git").write_text("")
     assert Standpoint(worker(top / "a"), territory).home(Aim()) is None
 
 
 def test_options_lead_there_and_away(top: Path, tmp_path: Path) -> None:
-    """-C one after the other, --git-dir (also to a .git file) and the common folder, from where it was or has gone."""
+    """--git-dir (also to a .git file) and the common folder, which may be ours if the git folder is another's."""
     territory = of(top / ".git", top)
     git(tmp_path, "init", "-q", "other")
     (tmp_path / "view").mkdir()
@@ -179,18 +177,15 @@ def test_options_lead_there_and_away(top: Path, tmp_path: Path) -> None:
     home = str(top / ".git")
     elsewhere = worker(tmp_path / "other")
     for aim in (
-        Aim(folders=("..", "top")),
-        Aim(folders=("nowhere", str(top))),
-        Aim(folders=("", "../top")),
         Aim(git_folder="../top/.git"),
-        Aim(folders=("../top",), git_folder=".git"),
-        Aim(folders=("nowhere",), git_folder="../top/.git"),
         Aim(git_folder="../view/.git"),
         Aim(common_folder=str(top / ".git")),
         Aim(common_folder="nowhere", git_folder="../top/.git"),
     ):
         assert Standpoint(elsewhere, territory).home(aim) == home, aim
     assert Standpoint(elsewhere, territory).home(Aim()) == ""
+    assert Standpoint(elsewhere, territory).home(Aim(common_folder=".git")) == ""
+    assert Standpoint(elsewhere, territory).home(Aim(common_folder="nowhere")) is None
     assert Standpoint(worker(top), territory).home(Aim(git_folder="../other/.git")) == ""
 
 
@@ -210,6 +205,42 @@ def test_arguments_that_lead_here(top: Path, rest: tuple[str, ...], *, named: bo
     git(top.parent, "init", "-q", "other")
     territory = of(top / ".git", top)
     assert Standpoint(worker(top.parent / "other"), territory).is_sent_here(Aim(rest=rest)) is named
+
+
+def test_a_clone_makes_the_folder_that_it_does_not_name(top: Path) -> None:
+    """A repository may be one that a clone is making at this moment."""
+    stands = Standpoint(worker(top.parent), of(top / ".git", top))
+    assert stands.is_sent_here(Aim(subcommand="clone", rest=("-q", "https://example.org/top.git")))
+    assert not stands.is_sent_here(Aim(subcommand="clone", rest=("-q", "https://example.org/other.git")))
+    assert not stands.is_sent_here(Aim(subcommand="fetch", rest=("https://example.org/top.git",)))
+
+
+@pytest.mark.parametrize(
+    ("command", "elsewhere"), [("commit -a", False), ("config a.b c", False), ("ls-remote x", True)]
+)
+def test_no_repository_at_all_is_no_proof(top: Path, command: str, *, elsewhere: bool) -> None:
+    """A git that works in none may have lost the way to ours, unless it is one that needs none."""
+    subcommand, *rest = command.split()
+    found = Standpoint(worker(top.parent), of(top / ".git", top)).home(Aim(subcommand=subcommand, rest=tuple(rest)))
+    assert found == ("" if elsewhere else None)
+
+
+def test_where_a_work_tree_was_chosen_git_came_from_elsewhere(top: Path, tmp_path: Path) -> None:
+    """Only an absolute --git-dir still leads to its repository from there."""
+    territory = of(top / ".git", top)
+    git(tmp_path, "init", "-q", "other")
+    stands = Standpoint(worker(tmp_path / "other"), territory)
+    for folder, home in (("", None), (".git", None), (f"{tmp_path}/other/.git", ""), (f"{top}/.git", f"{top}/.git")):
+        assert stands.home(Aim(work_tree=str(tmp_path / "other"), git_folder=folder)) == home
+
+
+def test_a_configured_work_tree_leads_to_us_whatever_lies_there(top: Path, tmp_path: Path) -> None:
+    """core.worktree sends git where another repository is found, also by a relative --git-dir."""
+    git(tmp_path, "init", "-q", "other")
+    git(top, "config", "core.worktree", str(tmp_path / "other"))
+    stands = Standpoint(worker(tmp_path / "other"), of(top / ".git", tmp_path / "other"))
+    assert stands.home(Aim()) is None
+    assert stands.home(Aim(git_folder=".git")) is None
 
 
 # ---------------------------------------------------------------- who has something of it open
@@ -251,6 +282,20 @@ def test_repositories_share_by_links(top: Path, tmp_path: Path) -> None:
             assert Standpoint(worker(theirs), territory).home(Aim()) is None
             assert Standpoint(worker(tmp_path), territory).home(Aim(git_folder=str(theirs / ".git"))) is None
         assert Standpoint(worker(other), territory).home(Aim()) == ""
+
+
+def test_a_common_folder_may_be_ours(top: Path, tmp_path: Path) -> None:
+    """The folder of a linked work tree that was moved out of our git folder, and one of a repository next door."""
+    git(tmp_path, "init", "-q", "-b", "main", "other")
+    git(tmp_path / "other", "commit", "-q", "--allow-empty", "-m", "first")
+    git(tmp_path / "other", "worktree", "add", "-q", str(tmp_path / "theirs"))
+    git(top, "worktree", "add", "-q", str(tmp_path / "linked"))
+    moved = (top / ".git/worktrees/linked").rename(tmp_path / "moved")
+    (tmp_path / "linked/.git").write_text(f"gitdir: {moved}\n")
+    for common, home in ((f"{top}/.git", None), ("top/../../top/.git", None), ("gone", None)):
+        (moved / "commondir").write_text(f"{common}\n")
+        assert Standpoint(worker(tmp_path / "linked"), of(top / ".git", top)).home(Aim()) == home
+    assert Standpoint(worker(tmp_path / "theirs"), of(top / ".git", top)).home(Aim()) == ""
 
 
 def test_what_is_made_in_our_folders_later_may_be_ours(top: Path, tmp_path: Path) -> None:
