@@ -596,6 +596,7 @@ def virtual_machine(bench: Bench, archive: Path) -> Iterator[int]:
     end(process)
 
 
+@pytest.mark.alone
 @on_the_machine
 @pytest.mark.parametrize(
     ("name", "holds", "gap"),
@@ -622,6 +623,7 @@ def test_jgit_is_found_in_any_archive(bench: Bench, name: str, holds: str | None
         assert any(f"process {pid} " in told and "JGit" in told for told in gaps) is gap
 
 
+@pytest.mark.alone
 @on_the_machine
 def test_an_archive_that_is_a_pipe_is_not_waited_for(bench: Bench) -> None:
     """It is not read at all."""
