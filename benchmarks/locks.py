@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import retry
+
 from pytest_orxaq.repository.lockfiles import find
 from pytest_orxaq.repository.places import Places
 
 
 REFS = 100_000
 WORK_TREES = 200
-RESULTS = Path(__file__).parent / "results.md"
 HEADING = "## The search for git's locks, beside `os.walk` over the same directories"
 NAME = "0123456789012345678901234567890123456789\n"
 
@@ -83,15 +84,9 @@ def main() -> None:
         lines.append(
             f"| a small repository without a lock | {search * 1000:.2f} | {walked * 1000:.2f} | {search / walked:.2f} |"
         )
-    write(lines)
-
-
-def write(lines: list[str]) -> None:
-    """Print the table, and put it at the end of the results."""
     table = "\n".join(["| repository | search ms | os.walk ms | ratio |", "|---|--:|--:|--:|", *lines])
     print(table)
-    text = RESULTS.read_text(encoding="utf-8").partition(f"\n{HEADING}")[0]
-    RESULTS.write_text(f"{text.rstrip()}\n\n{HEADING}\n\n{table}\n", encoding="utf-8")
+    retry.write(table, HEADING)
 
 
 if __name__ == "__main__":
