@@ -137,6 +137,7 @@ def aim_of(command: Sequence[str], environment: Mapping[str, str]) -> Aim:
     git_folder = environment.get("GIT_DIR", "")
     common_folder = environment.get("GIT_COMMON_DIR", "")
     work_tree = environment.get("GIT_WORK_TREE", "")
+    command = _from_script(command)
     own_name = _base(command[0]) if command else ""
     if own_name.startswith("git-"):
         return Aim(
@@ -218,6 +219,15 @@ def serves_files(name: str, command: Sequence[str]) -> bool:
     """Whether a process, or a thread of the kernel, lets other machines write to this one's files."""
     names = {name, *(_base(word.rstrip(":")) for word in command[:1])}
     return bool(names & _FILE_SERVERS) or any(_SERVES.search(word) for word in command)
+
+
+def _from_script(command: Sequence[str]) -> Sequence[str]:
+    """A command line from the script on that an interpreter was given: so starts a git that is a script around git."""
+    if command and _INTERPRETER.fullmatch(_VERSION.sub("", _base(command[0]))):
+        for number, word in enumerate(command[1:3], 1):
+            if _base(word) == "git" or _base(word).startswith("git-"):
+                return command[number:]
+    return command
 
 
 def _names(name: str, command: Sequence[str], program: str | None) -> set[str]:

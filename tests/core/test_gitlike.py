@@ -97,6 +97,9 @@ def test_what_runs_python_or_java_inside() -> None:
         ("git --git-dir g --exec-path=/x gc", Aim(subcommand="gc", git_folder="g")),
         ("git --shallow-file s.lock index-pack", Aim(subcommand="index-pack")),
         ("git -c", Aim()),
+        ("/bin/sh /shims/git -C a gc", Aim(subcommand="gc")),
+        ("python3.13 -I /shims/git-gc x", Aim(subcommand="gc", rest=("x",))),
+        ("sh x y", Aim(subcommand="x", rest=("y",))),
         ("/usr/lib/git-upload-pack --strict /r", Aim(subcommand="upload-pack", rest=("--strict", "/r"))),
     ],
 )
