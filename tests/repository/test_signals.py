@@ -767,10 +767,11 @@ def test_who_shows_a_difference_in_a_pager_does_not_block(bench: Bench, command:
     """They had the index's lock open as long as they had it, and wait for a reader now."""
     script, wait = bench.blocker()
     bench.write("shown\n")
+    pager = {**os.environ, "GIT_PAGER": f"read line; {script}"}  # git writes its first line when all is done
     terminal = os.openpty()
     for descriptor in terminal:
         bench.stack.callback(os.close, descriptor)
-    process = bench.start("git", "-p", command, environment={**os.environ, "GIT_PAGER": script}, output=terminal[1])
+    process = bench.start("git", "-p", command, environment=pager, output=terminal[1])
     wait()
     bench.kill_add()
     assert of(process, bench.seen()).harmless
