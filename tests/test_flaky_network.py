@@ -121,7 +121,7 @@ def index() -> Iterator[Index]:
 
 def installing(port: int, retries: int) -> dict[str, str]:
     """A project whose checkpoint installs a package from that index, and uses it."""
-    install = f"\t@{{python}} {PIP} --index-url http://127.0.0.1:{port}/simple/ --target site tiny\n"
+    install = f"\t@{{python}} {PIP} -i http://127.0.0.1:{port}/simple/ --target site tiny\n"
     use = "\t@PYTHONPATH=site {python} -c 'import tiny; print(tiny.HELLO)'\n"
     return {
         "Makefile": f".PHONY: install\ninstall:\n{install}{use}",
