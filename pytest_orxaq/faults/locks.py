@@ -7,12 +7,9 @@ import socket
 import time
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-
-import pytest
 
 from ..errors import RepositoryError, UsageError
 from ..system.process import ask
@@ -22,6 +19,7 @@ from .identity import Identity
 from .isolation import LOCK_SUFFIX, Git, Isolation
 from .recipes import KINDS, LockKind, Recipe, Size, recipe
 from .stepping import Untraceable
+from .troubles import Faults
 
 
 OLDEST_GIT = (2, 31)  # learned then to be told settings by its environment
@@ -35,12 +33,11 @@ SIZED: tuple[LockKind, ...] = ("index", "worktree-index", "submodule-index")  # 
 class Locks:
     """Makes locks, and undoes them."""
 
-    def __init__(self, isolation: Isolation, project: Path) -> None:
+    def __init__(self, faults: Faults, isolation: Isolation, project: Path) -> None:
         """``project`` is the folder of the tests' own project: its repository is not to be touched."""
+        self._faults = faults
         self._isolation = isolation
         self._project = project
-        self._stack = ExitStack()
-        self._watched: list[Grip] = []
 
     def stale(
         self,
@@ -73,6 +70,7 @@ class Locks:
         paths, dead = self._killed(wanted, room) if organic else self._written(wanted, room, full=size == "full")
         if pid_file:
             paths = _with_pid_files(paths, dead)
+        self._faults.note("stale_git_lock", "stale-state", kind)
         return GitLock(
             kind=kind,
             path=wanted.lock,
@@ -106,13 +104,12 @@ class Locks:
         take_back = self._operation(wanted)
         before = set(wanted.where.locks())
         holder = self._hold(wanted, room)
-        self._stack.callback(holder.kill)
+        self._faults.stack.callback(holder.kill)
         paths = _in_order(wanted, before)
-        grip = self._grip(paths, age, holder, take_back)
-        if not allow_removal:
-            self._watched.append(grip)
+        grip = self._grip(paths, age, holder, take_back, allow_removal=allow_removal)
         if hold is not None:
             grip.release_after(hold)
+        self._faults.note("live_git_lock", "live-contention", kind)
         return GitLock(
             kind=kind,
             path=wanted.lock,
@@ -125,16 +122,11 @@ class Locks:
             grip=grip,
         )
 
-    def undo(self) -> list[str]:
-        """Release everything; what was done to live locks."""
-        self._stack.close()
-        return [grip.damage for grip in self._watched if grip.damage]
-
     def _begin(self) -> tuple[tuple[int, ...], Path]:
         """git's version, and a new room for a recipe's programs."""
-        version = require_git()
+        version = require_git(self._faults)
         room = self._isolation.new_room()
-        self._stack.callback(shutil.rmtree, room)
+        self._faults.stack.callback(shutil.rmtree, room)
         return version, room
 
     def _adopt(self, repo: Git | Path | str) -> Git:
@@ -153,7 +145,7 @@ class Locks:
         try:
             return Holder(wanted, room)
         except Untraceable as reason:
-            pytest.skip(f"A git that holds {wanted.lock.name} cannot be made: {reason}.")
+            self._faults.lacks(f"A git that holds {wanted.lock.name} cannot be made: {reason}.")
         finally:
             for path in wanted.scaffold:
                 path.unlink(missing_ok=True)
@@ -189,11 +181,17 @@ class Locks:
                 for command in wanted.undo:
                     wanted.where(*command, check=False)
 
-        self._stack.callback(take_back)
+        self._faults.stack.callback(take_back)
         return take_back
 
     def _grip(
-        self, paths: tuple[Path, ...], age: float | None, holder: Holder | None, take_back: Callable[[], None]
+        self,
+        paths: tuple[Path, ...],
+        age: float | None,
+        holder: Holder | None,
+        take_back: Callable[[], None],
+        *,
+        allow_removal: bool = True,
     ) -> Grip:
         """Let the lock be of an age, and keep it until the end of the test."""
         if age is not None:
@@ -201,7 +199,14 @@ class Locks:
             for path in paths:
                 os.utime(path, (moment, moment))
         grip = Grip(paths, holder, take_back)
-        self._stack.callback(grip.release)
+
+        def undo() -> None:
+            grip.release()
+            if grip.damage and not allow_removal:
+                self._faults.complaints.append(grip.damage)
+
+        self._faults.stack.callback(undo)
+        self._faults.on_heal(grip.release)
         self._let_time_pass(max(path.lstat().st_ctime_ns for path in paths))
         return grip
 
@@ -252,13 +257,13 @@ def _common(repo: Git) -> Path | None:
 # ---------------------------------------------------------------- git
 
 
-def require_git() -> tuple[int, ...]:
-    """git's version; skips the test where git is missing or too old."""
+def require_git(faults: Faults) -> tuple[int, ...]:
+    """git's version; the test ends where git is missing or too old."""
     if shutil.which("git") is None:
-        pytest.skip("There is no git on this machine.")
+        faults.lacks("There is no git on this machine.")
     version = _version(shutil.which("git") or "")
     if version < OLDEST_GIT:
-        pytest.skip(f"git is too old: {'.'.join(map(str, version))}, and {'.'.join(map(str, OLDEST_GIT))} is needed.")
+        faults.lacks(f"git is too old: {'.'.join(map(str, version))}, and {'.'.join(map(str, OLDEST_GIT))} is needed.")
     return version
 
 

@@ -332,6 +332,31 @@ def _kill(pids: Sequence[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def bearers(name: str, mark: str) -> list[int]:
+    """The living processes of this user, but this one, with a mark among those that a variable of theirs lists."""
+    found = []
+    for pid in supervisor.processes():
+        status = supervisor.stat(pid)
+        if pid == os.getpid() or not status or status[0] in b"ZX" or not _is_own(pid):
+            continue
+        variables = dict(
+            entry.partition(b"=")[::2] for entry in supervisor.content(f"/proc/{pid}/environ").split(b"\0")
+        )
+        if os.fsencode(mark) in variables.get(os.fsencode(name), b"").split(os.fsencode(os.pathsep)):
+            found.append(pid)
+    return found
+
+
+def kill_bearers(name: str, mark: str) -> tuple[LeakedProcess, ...]:
+    """Kill all that bear a mark, and whatever they start meanwhile; what still lives after a moment."""
+    until = time.monotonic() + supervisor.SWEEP
+    while found := bearers(name, mark):
+        if time.monotonic() > until:
+            return tuple(LeakedProcess(**json.loads(text)) for text in map(supervisor.described, found) if text)
+        _kill(found)
+    return ()
+
+
 class _Conversation:
     """The loop around an attempt: output, result, cancellation, clock."""
 

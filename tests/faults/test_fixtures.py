@@ -15,7 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
-FACE = "pytest_orxaq.faults"
+FACE = "pytest_orxaq.faults.fixtures"
 
 
 def marked() -> list[str]:
@@ -52,7 +52,7 @@ def test_loading_costs_next_to_nothing() -> None:
     """The module that every run of every user loads brings nothing else of ours, and no module that pytest has not."""
     code = f"import sys, pytest; had = set(sys.modules); import {FACE}; print(*sorted(set(sys.modules) - had))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert set(done.stdout.split()) == {"pytest_orxaq", "pytest_orxaq.version", FACE}
+    assert set(done.stdout.split()) == {"pytest_orxaq", "pytest_orxaq.version", "pytest_orxaq.faults", FACE}
 
 
 def test_nothing_happens_unasked(pytester: pytest.Pytester) -> None:
@@ -61,7 +61,7 @@ def test_nothing_happens_unasked(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:hypothesispytest").assert_outcomes(passed=1)
     listed = pytester.runpytest_inprocess("--fixtures").stdout.str()
     for name in ("isolated_git", "stale_git_lock", "live_git_lock"):
-        assert re.search(rf"^{name} -- .*faults/__init__\.py:\d+\n    (Make|Leave|Have) ", listed, re.MULTILINE), name
+        assert re.search(rf"^{name} -- .*faults/fixtures\.py:\d+\n    (Make|Leave|Have) ", listed, re.MULTILINE), name
 
 
 # ---------------------------------------------------------------- clean-up

@@ -1,0 +1,172 @@
+"""Fixtures that make trouble on purpose, for tests of what works in git repositories with nobody watching.
+
+Each is a factory: asked for in a test and called there, it makes real trouble and returns a handle that says what it is.
+None acts by itself, and everything is undone after the test. This module is loaded in every pytest run of its users,
+so it imports next to nothing; what it needs is imported by the fixtures.
+"""
+
+import argparse
+import os
+import random
+import sys
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+
+if TYPE_CHECKING:
+    from .handles import GitLock
+    from .isolation import Git, Isolation
+    from .troubles import Faults
+
+
+# ---------------------------------------------------------------- options
+
+SEED_VARIABLE = "ORXAQ_FAULT_SEED"
+_SEED = pytest.StashKey[int]()
+_FIXTURES = frozenset({"faults", "stale_git_lock", "live_git_lock"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options."""
+    group = parser.getgroup("orxaq")
+    group.addoption(
+        "--orxaq-fault-seed",
+        metavar="N",
+        type=_seed,
+        help="Make the choices of fault fixtures that are left to chance as in the run that said this number."
+        f" Also {SEED_VARIABLE}; default: another each time, said where a test with faults fails.",
+    )
+    group.addoption(
+        "--orxaq-require-faults",
+        action="store_true",
+        help="Fail a test whose faults cannot be made on this machine; by default it is skipped, with the reason.",
+    )
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"the seed of faults must be a whole number from 0, not {text!r}")
+    return int(text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle the seed, so that all workers have the same."""
+    told = getattr(config, "workerinput", {}).get("orxaq_fault_seed", config.getoption("orxaq_fault_seed"))
+    if told is None and os.environ.get(SEED_VARIABLE):
+        try:
+            told = _seed(os.environ[SEED_VARIABLE])
+        except argparse.ArgumentTypeError as error:
+            raise pytest.UsageError(f"{SEED_VARIABLE}: {error}") from None
+        config.option.orxaq_fault_seed = told
+    config.stash[_SEED] = random.SystemRandom().randrange(2**32) if told is None else told
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand the seed to a worker of pytest-xdist."""
+    node.workerinput["orxaq_fault_seed"] = node.config.stash[_SEED]
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say the seed that was asked for."""
+    told = config.getoption("orxaq_fault_seed")
+    return None if told is None else f"orxaq: faults with seed {told}"
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+    """Say the seed that was drawn, if any test has faults."""
+    drawn = config.getoption("orxaq_fault_seed") is None
+    concerned = drawn and any(not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) for item in items)
+    return f"orxaq: faults with seed {config.stash[_SEED]}" if concerned else None
+
+
+# ---------------------------------------------------------------- the faults of a test
+
+
+@pytest.fixture
+def _orxaq_faults(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[Faults]":
+    """What every fault of a test is entered in; under a name that no conftest file overrides by accident."""
+    from .reporting import complaint, enlist  # noqa: PLC0415 - see above
+
+    faults = enlist(request.node, request.config.stash[_SEED], tmp_path)
+    try:
+        with faults.leftovers.marked():
+            yield faults
+    finally:
+        faults.close()
+        wrong = complaint(request.node)
+    if wrong:
+        pytest.fail(wrong, pytrace=False)
+
+
+@pytest.fixture
+def faults(_orxaq_faults: "Faults") -> "Faults":
+    """What this test has of faults: ``seed``, ``rng``, ``log``, ``arm()``, ``fired()``, ``unfired()``, ``buggify()``, ``heal()``, ``stack``.
+
+    After ``heal()`` all trouble of every fixture is over, and what the code under test does has to work.
+    """
+    return _orxaq_faults
+
+
+# ---------------------------------------------------------------- git
+
+
+@pytest.fixture
+def _orxaq_isolation(_orxaq_faults: "Faults", tmp_path: Path) -> "Isolation":
+    """A home and a git configuration of their own, in the test's folder."""
+    if sys.platform == "win32":
+        _orxaq_faults.lacks("These fixtures need a POSIX system.")
+
+    from .isolation import Isolation  # noqa: PLC0415 - see above
+
+    return Isolation(tmp_path)
+
+
+@pytest.fixture
+def isolated_git(_orxaq_faults: "Faults", _orxaq_isolation: "Isolation") -> "Iterator[Callable[..., Git]]":
+    """Make git repositories that nothing of the user's reaches: ``isolated_git(name="repo", bare=False, clone_of=None, commits=1)``.
+
+    Each is a ``Git``: called, it runs git; ``path``, ``dir``, ``env``, ``write()``, ``commit()``, ``locks()``,
+    ``worktree()``, ``submodule()``. Until the test's end this process, and what it starts, has a home, a git configuration
+    and variables of its own: no prompts, no helpers, no maintenance in the background, no repository further up.
+    """
+    from .locks import require_git  # noqa: PLC0415 - see above
+
+    require_git(_orxaq_faults)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _orxaq_isolation.scrubbed(os.environ):
+            patch.delenv(name)
+        for name, value in _orxaq_isolation.variables.items():
+            patch.setenv(name, value)
+        yield _orxaq_isolation.make
+
+
+@pytest.fixture
+def stale_git_lock(
+    request: pytest.FixtureRequest, _orxaq_faults: "Faults", _orxaq_isolation: "Isolation"
+) -> "Callable[..., GitLock]":
+    """Leave a lock of a git that was killed: ``stale_git_lock(repo, kind="index", age=3600.0, organic=True, size=None, pid_file=False)``.
+
+    Returns a ``GitLock``: ``path``, ``paths``, ``kind``, ``dead_pid``, ``held``, ``release()``.
+    """
+    from .locks import Locks  # noqa: PLC0415 - see above
+
+    return Locks(_orxaq_faults, _orxaq_isolation, request.config.rootpath).stale
+
+
+@pytest.fixture
+def live_git_lock(
+    request: pytest.FixtureRequest, _orxaq_faults: "Faults", _orxaq_isolation: "Isolation"
+) -> "Callable[..., GitLock]":
+    """Have a git hold a lock: ``live_git_lock(repo, kind="index-hook", hold=None, age=None, allow_removal=False)``.
+
+    Returns a ``GitLock``: ``path``, ``paths``, ``kind``, ``pid``, ``held``, ``release()``. The test fails if the lock is
+    removed or replaced while its holder lives.
+    """
+    from .locks import Locks  # noqa: PLC0415 - see above
+
+    return Locks(_orxaq_faults, _orxaq_isolation, request.config.rootpath).live

@@ -1,0 +1,94 @@
+"""How a test's faults come into what pytest reports of it: a section where it failed, and properties of its JUnit case."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from . import leftovers
+from .troubles import Faults
+
+
+_LEFTOVERS = pytest.StashKey[leftovers.Leftovers]()
+_FAULTS = pytest.StashKey[Faults]()
+_PASSED = pytest.StashKey[bool]()  # whether the test's own code has passed
+
+SHOWN = 50  # events, of a test with more the first and the last
+_SECTION = "faults (pytest-orxaq)"
+_EVENT, _SEED = "orxaq.fault", "orxaq.fault_seed"  # names of properties
+
+
+def enlist(item: pytest.Item, seed: int, folder: Path) -> Faults:
+    """Begin the faults of a test; those of the first one have the reports watched, and clear up after dead runs."""
+    config = item.config
+    if _LEFTOVERS not in config.stash:
+        config.stash[_LEFTOVERS] = leftovers.begin()
+        config.add_cleanup(config.stash[_LEFTOVERS].close)
+        config.pluginmanager.register(_Reporting(), "orxaq-fault-reports")
+    faults = Faults(
+        seed=seed,
+        name=_name(item),
+        folder=folder,
+        leftovers=config.stash[_LEFTOVERS],
+        require=config.getoption("orxaq_require_faults"),
+    )
+    item.stash[_FAULTS], item.stash[_PASSED] = faults, False
+    return faults
+
+
+def _name(item: pytest.Item) -> str:
+    """The test's name, the same wherever it runs: a worker of pytest-xdist appends its group."""
+    group = hasattr(item.config, "workerinput") and item.get_closest_marker("xdist_group")
+    return item.nodeid.rpartition("@")[0] if group and "@" in item.nodeid else item.nodeid
+
+
+class _Reporting:
+    """Watches the reports of tests that have faults."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Have the report say which faults there were, in order, and with which seed."""
+        faults = item.stash.get(_FAULTS, None)
+        if faults is None:
+            return (yield)
+        events = _some([str(event) for event in faults.log])
+        _replace(item.user_properties, faults.seed, events)
+        report = yield
+        if call.when == "call":
+            item.stash[_PASSED] = report.passed
+        if report.failed:
+            report.sections.append((_SECTION, "\n".join([*events, _repeat(faults.seed)])))
+        return report
+
+
+def _replace(properties: list[tuple[str, object]], seed: int, events: list[str]) -> None:
+    """Say it in the item's properties, in place of what was said earlier: of this attempt, or of one before."""
+    properties[:] = [pair for pair in properties if pair[0] not in {_EVENT, _SEED}]
+    properties.append((_SEED, str(seed)))
+    properties.extend((_EVENT, event) for event in events)
+
+
+def _some(events: list[str]) -> list[str]:
+    """As many as somebody reads, numbered."""
+    lines = [f"{number}. {event}" for number, event in enumerate(events, 1)]
+    if len(lines) <= SHOWN:
+        return lines
+    half = SHOWN // 2
+    return [*lines[:half], f"… {len(lines) - SHOWN} more …", *lines[-half:]]
+
+
+def _repeat(seed: int) -> str:
+    return f"The same again: --orxaq-fault-seed={seed}"
+
+
+def complaint(item: pytest.Item) -> str:
+    """What is to be said against a test when its faults are undone; empty if nothing."""
+    faults = item.stash[_FAULTS]
+    idle = faults.unfired() if item.stash[_PASSED] else []
+    unmet = [
+        f"Never fired: {words}. What was to meet it did not come that way; required=False allows that."
+        for words in idle
+    ]
+    return "\n".join([*faults.complaints, *unmet])
