@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .conflicts import Conflict as Conflict
+    from .conflicts import ConflictKind as ConflictKind
+    from .conflicts import ConflictOp as ConflictOp
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
     from .recipes import LockKind as LockKind
+    from .remotes import Remote as Remote
+    from .remotes import RemoteMode as RemoteMode
     from .troubles import Arm as Arm
     from .troubles import FaultEvent as FaultEvent
     from .troubles import Faults as Faults
@@ -19,11 +24,16 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Arm": "troubles",
+    "Conflict": "conflicts",
+    "ConflictKind": "conflicts",
+    "ConflictOp": "conflicts",
     "FaultEvent": "troubles",
     "Faults": "troubles",
     "Git": "isolation",
     "GitLock": "handles",
     "LockKind": "recipes",
+    "Remote": "remotes",
+    "RemoteMode": "remotes",
     "Truth": "troubles",
 }
 
