@@ -59,7 +59,8 @@ class _Reporting:
         if call.when == "call":
             item.stash[_PASSED] = report.passed
         if report.failed:
-            report.sections.append((_SECTION, "\n".join([*events, _repeat(faults.seed)])))
+            # First: of many sections, reports show the first ones.
+            report.sections.insert(0, (_SECTION, "\n".join([*events, _repeat(faults.seed)])))
         return report
 
 
