@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .disks import Filled as Filled
+    from .disks import FullDisk as FullDisk
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
+    from .readonly import ReadOnly as ReadOnly
     from .recipes import LockKind as LockKind
     from .troubles import Arm as Arm
     from .troubles import FaultEvent as FaultEvent
@@ -21,9 +24,12 @@ _WHERE = {
     "Arm": "troubles",
     "FaultEvent": "troubles",
     "Faults": "troubles",
+    "Filled": "disks",
+    "FullDisk": "disks",
     "Git": "isolation",
     "GitLock": "handles",
     "LockKind": "recipes",
+    "ReadOnly": "readonly",
     "Truth": "troubles",
 }
 
