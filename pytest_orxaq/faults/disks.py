@@ -3,14 +3,13 @@
 import contextlib
 import os
 import re
-import subprocess
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
-from ..system.process import ask
+from ..system.process import ask, completed
 from .namespaces import entrance
 from .troubles import Faults
 
@@ -85,18 +84,16 @@ class FullDisk:
         words = ("sh", "-c", _ON_A_DISK, "sh", str(told), str(disk), size, setup, *spelled)
         environment = dict(os.environ if env is None else env)
         answer = ask((*way, *words), directory=room, environment=environment, timeout=timeout)
-        out, err = os.fsdecode(answer.out), os.fsdecode(answer.err)
-        if answer.timed_out:
-            raise subprocess.TimeoutExpired(spelled, timeout, out, err)
+        done = completed(spelled, answer, timeout)
         stages = told.read_bytes().split(b"\0")[:-1] if told.exists() else []
         if stages[:1] != [b"mounted"]:
-            self._faults.lacks(f"A disk of {size} cannot be mounted here: {err.strip()}.")
+            self._faults.lacks(f"A disk of {size} cannot be mounted here: {done.stderr.strip()}.")
         if stages[1:2] != [b"begun"]:
-            raise UsageError(f"The disk could not be set up: {err.strip() or out.strip()}.", advice=f"Set-up: {setup}")
+            raise UsageError(f"The disk could not be set up: {done.stderr.strip()}.", advice=f"Set-up: {setup}")
         self._faults.note(_KIND, "environment", f"a disk of {size}")
-        code = answer.code if answer.code is not None else 128 + (answer.signal or 0)
+        code = done.returncode if done.returncode >= 0 else 128 - done.returncode
         left = {os.fsdecode(name): int(length) for length, _, name in (entry.partition(b" ") for entry in stages[2:])}
-        return Filled(returncode=code, stdout=out, stderr=err, left=left)
+        return Filled(returncode=code, stdout=done.stdout, stderr=done.stderr, left=left)
 
     @contextlib.contextmanager
     def quota(self, bytes: int) -> Iterator[None]:
