@@ -18,6 +18,7 @@ import pytest
 
 
 if TYPE_CHECKING:
+    from .commands import FlakyCommand
     from .handles import GitLock
     from .isolation import Git, Isolation
     from .troubles import Faults
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 SEED_VARIABLE = "ORXAQ_FAULT_SEED"
 _SEED = pytest.StashKey[int]()
-_FIXTURES = frozenset({"faults", "stale_git_lock", "live_git_lock"})
+_FIXTURES = frozenset({"faults", "stale_git_lock", "live_git_lock", "flaky_command"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -170,3 +171,18 @@ def live_git_lock(
     from .locks import Locks  # noqa: PLC0415 - see above
 
     return Locks(_orxaq_faults, _orxaq_isolation, request.config.rootpath).live
+
+
+# ---------------------------------------------------------------- commands
+
+
+@pytest.fixture
+def flaky_command(_orxaq_faults: "Faults") -> "Callable[..., FlakyCommand]":
+    """Have a command fail, whoever calls it: ``flaky_command(name, fail=1, skip=0, rc=1, stderr="", match=None, then="real", plan=None, ...)``.
+
+    Returns a ``FlakyCommand``: ``calls``, ``failures``, ``path``. The real one runs when the failures are over. The test
+    fails if none of the calls came.
+    """
+    from .commands import Commands  # noqa: PLC0415 - see above
+
+    return Commands(_orxaq_faults).flaky
