@@ -14,13 +14,16 @@ import os
 import sys
 import time
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 
+ASIDE = "ORXAQ_UNTROUBLED"  # in the environment of what the fixtures themselves call: that is no call of the code under test
 PASSED_BY = "ORXAQ_SHIMS"  # folders of the shims that have handed this call on
 SIGN = ".orxaq"  # a file in the folder of each shim, by which others know it
 
 IGNORED = [getattr(signals, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signals, name)]
+ENOEXEC = 8  # a script without a first line that says what it is: shells run it themselves
 NOT_FOUND, NOT_RUN, BROKEN = 127, 126, 125  # exit codes, those of a shell
 
 
@@ -32,7 +35,7 @@ def main(room: str) -> NoReturn:
         orders = marshal.load(file)  # noqa: S302 - our own
     name: bytes = orders["name"]
     try:
-        if not concerned(orders["match"], argv):
+        if ASIDE in os.environ or not concerned(orders["match"], argv):
             become(name, room, argv)
         outcome, inside = _take_number(room, orders, [name, *argv])
         _act(outcome, inside, room, name, argv)
@@ -109,7 +112,7 @@ def _act(outcome: Any, inside: int, room: str, name: bytes, argv: list[bytes]) -
     _say(2, err)
     if kind == "hang":
         _hang(room)
-    if kind == "signal":
+    if kind == "signal":  # pragma: no cover - what measures dies of it too
         _die(number)
     os.close(inside)
     os._exit(number)
@@ -135,7 +138,7 @@ def _hang(room: str) -> None:
     fcntl.flock(lifeline, fcntl.LOCK_SH)
 
 
-def _die(number: int) -> None:
+def _die(number: int) -> None:  # pragma: no cover - as above
     """As the signal has it, without a dump of the memory."""
     import resource  # noqa: PLC0415 - as seldom as that
 
@@ -151,34 +154,44 @@ def _die(number: int) -> None:
 
 def become(name: bytes, room: str, argv: list[bytes]) -> NoReturn:
     """Be the next command of this name on the PATH from now on."""
+    # Python ignores these; whether our caller did cannot be told, and nearly none does.
+    for number in IGNORED:
+        signals.signal(number, signals.SIG_DFL)
+    _start(os.execve, name, room, argv)
+    raise AssertionError
+
+
+def _run_first(name: bytes, room: str, argv: list[bytes]) -> None:
+    """Let the real command do its work; what it exits with is lost."""
+
+    def beside(path: bytes, command: list[bytes], environment: dict[bytes, bytes]) -> int:
+        return os.posix_spawn(path, command, environment, setsigdef=IGNORED)
+
+    child = _start(beside, name, room, argv)
+    for number in (signals.SIGTERM, signals.SIGHUP):
+        signals.signal(number, lambda received, _: os.kill(child, received))
+    os.waitpid(child, 0)
+
+
+def _start(
+    how: Callable[[bytes, list[bytes], dict[bytes, bytes]], int], name: bytes, room: str, argv: list[bytes]
+) -> int:
+    """Start the real command; where there is none, or it cannot be, end as a shell does."""
     environment = inherited()
     own = os.fsencode(f"{room}/bin")
     found = following(name, own, environment)
     if found is None:
         _say(2, b"%s: command not found (on the PATH after %s)\n" % (name, own))
         os._exit(NOT_FOUND)
-    # Python ignores these; whether our caller did cannot be told, and nearly none does.
-    for number in IGNORED:
-        signals.signal(number, signals.SIG_DFL)
     # By its full path: Python, for one, finds its home by this word.
     command = [found, *argv]
     try:
-        os.execve(found, command, environment)  # noqa: S606 - what it was called for
+        return how(found, command, environment)
     except OSError as error:
-        if error.errno == 8:  # ENOEXEC, a script without a first line that says what it is: as a shell does it
-            os.execve(b"/bin/sh", [b"sh", *command], environment)  # noqa: S606 - as above
+        if error.errno == ENOEXEC:
+            return how(b"/bin/sh", [b"sh", *command], environment)
         _say(2, b"%s: %s\n" % (found, os.fsencode(error.strerror or "")))
         os._exit(NOT_RUN)
-
-
-def _run_first(name: bytes, room: str, argv: list[bytes]) -> None:
-    """Let the real command do its work; what it exits with is lost."""
-    child = os.fork()
-    if child == 0:
-        become(name, room, argv)
-    for number in (signals.SIGTERM, signals.SIGHUP):
-        signals.signal(number, lambda received, _: os.kill(child, received))
-    os.waitpid(child, 0)
 
 
 def inherited() -> dict[bytes, bytes]:

@@ -18,7 +18,7 @@ from pytest_orxaq import faults as words
 from pytest_orxaq.catalogue.shipped import shipped
 from pytest_orxaq.core.signatures import Facts, recognise
 from pytest_orxaq.errors import UsageError
-from pytest_orxaq.faults import Faults, FlakyCommand, Preset, commands
+from pytest_orxaq.faults import Faults, FlakyCommand, Preset, commands, shim
 from pytest_orxaq.faults.presets import PRESETS
 from pytest_orxaq.system import process
 
@@ -97,6 +97,13 @@ def test_the_real_one_is_as_it_would_be(flaky_command: Flaky) -> None:
     assert flaky.calls[0].argv[4:] == tuple(arguments[3:])
 
 
+def test_environments_without_a_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel does not tell what was handed to us, it is what Python has."""
+    monkeypatch.setenv("odd", "\udcff")
+    monkeypatch.setattr(shim, "open", lambda *_: os.listdir("/no/such/folder"), raising=False)
+    assert shim.inherited()[b"odd"] == b"\xff"
+
+
 def test_order_of_the_path(flaky_command: Flaky, echo_tool: Path, tmp_path: Path) -> None:
     """Folders moved, doubled or taken off the PATH lead to the real command at last, once, and never round in a circle."""
     first = flaky_command("tool", fail=1, rc=11)
@@ -111,10 +118,11 @@ def test_order_of_the_path(flaky_command: Flaky, echo_tool: Path, tmp_path: Path
         (one, two, one, two, real),
         (two, "", "/nowhere", two, real),
         (str(link), two, one, real),
+        (two, str(link), real),
     ]
     assert codes(["tool"], 3) == [12, 11, 0]
     for order in orders:
-        ran = run("sh", "-c", "tool said", env={"PATH": os.pathsep.join(order) + os.pathsep + os.defpath})
+        ran = run("sh", "-c", "tool said", env=os.environ | {"PATH": os.pathsep.join(order) + os.pathsep + os.defpath})
         assert (ran.returncode, ran.stdout) == (0, b"said\n"), order
     assert run(str(second.path), "said", env={"PATH": real}).stdout == b"said\n"
     assert run("tool", env={"PATH": os.pathsep.join((real, two))}).returncode == 0
@@ -126,6 +134,9 @@ def test_no_trace_of_those_who_passed_it_on(flaky_command: Flaky, echo_tool: Pat
     flaky_command("tool", fail=0), flaky_command("tool", fail=0)
     ran = run("tool")
     assert (ran.returncode, ran.stdout) == (3, b"")
+    flaky_command("tool", run_real_first=True, rc=4, stdout="late")
+    ran = run("tool")
+    assert (ran.returncode, ran.stdout) == (4, b"late")
 
 
 def test_a_real_command_that_goes(flaky_command: Flaky, echo_tool: Path) -> None:
@@ -136,6 +147,21 @@ def test_a_real_command_that_goes(flaky_command: Flaky, echo_tool: Path) -> None
     echo_tool.unlink()
     ran = run("tool")
     assert (ran.returncode, ran.stderr.startswith(b"tool: command not found")) == (127, True)
+
+
+def test_what_the_fixtures_call_is_real(
+    flaky_command: Flaky, isolated_git: Callable[..., Any], stale_git_lock: Callable[..., Any]
+) -> None:
+    """Making repositories and locks is no call of the code under test; what that is given as its environment has trouble in it."""
+    repo = isolated_git()
+    git = flaky_command("git", fail=1, rc=9)
+    repo.commit("more")
+    isolated_git("other", clone_of=repo)
+    stale_git_lock(repo, "config")
+    assert git.calls == []
+    assert run("git", "status", env=repo.env).returncode == 9
+    repo.env["PATH"] = os.defpath
+    assert run("git", "status", env=repo.env, cwd=repo.path).returncode == 0
 
 
 # ---------------------------------------------------------------- counting
@@ -170,8 +196,13 @@ def test_only_some_calls_count(flaky_command: Flaky) -> None:
     assert pattern.failures == 2
 
 
-def test_a_folder_that_is_gone(flaky_command: Flaky, tmp_path: Path) -> None:
+def test_a_folder_that_is_gone(flaky_command: Flaky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who calls from a folder that was removed is counted too."""
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    (tmp_path / "away").rmdir()
+    assert shim._folder() == b""
+    monkeypatch.chdir(tmp_path)
     made = flaky_command("made-up", then="fail")
     run("sh", "-c", 'mkdir gone; cd gone; rmdir "$PWD"; made-up', cwd=tmp_path)
     assert [call.cwd for call in made.calls] == [""]
@@ -312,7 +343,8 @@ def test_hanging_ends_with_the_test(pytester: pytest.Pytester) -> None:
         @pytest.mark.parametrize("how", ["passes", "fails", "stopped"])
         def test_hangs(flaky_command, how):
             commands.ENDING = 0.2 if how == "stopped" else 30
-            made = flaky_command("made-up", hang=True, then="ok")
+            made = flaky_command("made-up", plan="1*fail->hang", then="ok")
+            assert subprocess.run(["made-up"]).returncode == 1
             bell = os.open(made.path.parent.parent / "bell", os.O_RDWR)
             child = subprocess.Popen(["made-up"])
             os.read(bell, 1)
@@ -329,6 +361,17 @@ def test_hanging_ends_with_the_test(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2, failed=1)
     for line in (pytester.path / "pids").read_text().splitlines():
         assert not process._lives(int(line.split()[1])), line
+
+
+def test_hanging_where_nobody_listens(flaky_command: Flaky, faults: Faults) -> None:
+    """A call of which nobody could hear hangs too, and ends with the others."""
+    made = flaky_command("made-up", hang=True, then="ok")
+    (made.path.parent.parent / "bell").unlink()
+    with subprocess.Popen(["made-up"]) as child:
+        while not made.calls:
+            time.sleep(0.002)
+        faults.heal()
+        assert child.wait(60) == 1
 
 
 def test_hanging_ends_with_a_killed_test(pytester: pytest.Pytester) -> None:
@@ -507,7 +550,10 @@ def test_interpreters_that_the_kernel_cannot_start(
     assert made.calls[0].argv == ("made-up", "a b", "", "$HOME", "'")
 
 
-@pytest.mark.parametrize(("where", "told"), [("a:b", "No PATH can name"), ("noexec", "mounted with noexec")])
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [("a:b", "No PATH can name"), ("noexec", "mounted with noexec"), ("win32", "need a POSIX system")],
+)
 def test_places_without_programs(pytester: pytest.Pytester, where: str, told: str) -> None:
     """Where the test's folder can hold no command, that is said."""
     pytester.makepyfile(
@@ -516,8 +562,9 @@ def test_places_without_programs(pytester: pytest.Pytester, where: str, told: st
 
         def test_one(flaky_command, monkeypatch):
             if os.environ["WHERE"] == "noexec":
-                real = os.statvfs
                 monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((0,) * 8 + (os.ST_NOEXEC, 0)))
+            if os.environ["WHERE"] == "win32":
+                monkeypatch.setattr("sys.platform", "win32")
             flaky_command("git")
         """
     )
