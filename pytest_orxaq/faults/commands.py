@@ -347,7 +347,7 @@ class Commands:
         self._faults.arm(
             KIND,
             truth=bad[0] if bad else "transient",
-            what=f"{made.name}={made.plan}",
+            what=f"{made.name}={made.plan}" + (f" for calls with {match!r}" if match else ""),
             required=required and bool(bad),
             times=lambda: made.failures,
         )

@@ -436,7 +436,7 @@ def test_what_nobody_called_fails_the_test(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_subprocess("-p", "no:randomly")
     result.assert_outcomes(passed=3, errors=1)
-    result.stdout.fnmatch_lines(["Never fired: flaky_command: git=2*GIT_503. *"])
+    result.stdout.fnmatch_lines(["Never fired: flaky_command: git=2*GIT_503 for calls with [[]'push'[]]. *"])
 
 
 # ---------------------------------------------------------------- clean-up
