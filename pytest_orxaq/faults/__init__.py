@@ -9,10 +9,23 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .commands import Call as Call
+    from .commands import FlakyCommand as FlakyCommand
     from .disks import Filled as Filled
     from .disks import FullDisk as FullDisk
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
+    from .presets import DOCKER_TOOMANY as DOCKER_TOOMANY
+    from .presets import GIT_503 as GIT_503
+    from .presets import GIT_AUTH as GIT_AUTH
+    from .presets import GIT_DNS as GIT_DNS
+    from .presets import GIT_HUNGUP as GIT_HUNGUP
+    from .presets import GIT_LOCKED as GIT_LOCKED
+    from .presets import GIT_TIMEOUT as GIT_TIMEOUT
+    from .presets import NPM_ECONNRESET as NPM_ECONNRESET
+    from .presets import PIP_503 as PIP_503
+    from .presets import SSH_255 as SSH_255
+    from .presets import Preset as Preset
     from .readonly import ReadOnly as ReadOnly
     from .recipes import LockKind as LockKind
     from .troubles import Arm as Arm
@@ -22,14 +35,27 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Arm": "troubles",
+    "Call": "commands",
+    "DOCKER_TOOMANY": "presets",
     "FaultEvent": "troubles",
     "Faults": "troubles",
     "Filled": "disks",
+    "FlakyCommand": "commands",
     "FullDisk": "disks",
+    "GIT_503": "presets",
+    "GIT_AUTH": "presets",
+    "GIT_DNS": "presets",
+    "GIT_HUNGUP": "presets",
+    "GIT_LOCKED": "presets",
+    "GIT_TIMEOUT": "presets",
     "Git": "isolation",
     "GitLock": "handles",
     "LockKind": "recipes",
+    "NPM_ECONNRESET": "presets",
+    "PIP_503": "presets",
+    "Preset": "presets",
     "ReadOnly": "readonly",
+    "SSH_255": "presets",
     "Truth": "troubles",
 }
 

@@ -18,6 +18,7 @@ import pytest
 
 
 if TYPE_CHECKING:
+    from .commands import FlakyCommand
     from .disks import FullDisk
     from .handles import GitLock
     from .isolation import Git, Isolation
@@ -30,7 +31,17 @@ if TYPE_CHECKING:
 SEED_VARIABLE = "ORXAQ_FAULT_SEED"
 _SEED = pytest.StashKey[int]()
 _CONCERNED = pytest.StashKey[bool]()
-_FIXTURES = frozenset({"faults", "full_disk", "live_git_lock", "no_leaks", "readonly_tree", "stale_git_lock"})
+_FIXTURES = frozenset(
+    {
+        "faults",
+        "flaky_command",
+        "full_disk",
+        "live_git_lock",
+        "no_leaks",
+        "readonly_tree",
+        "stale_git_lock",
+    }
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -227,3 +238,18 @@ def no_leaks(request: pytest.FixtureRequest, _orxaq_faults: "Faults") -> None:
 def _posix(faults: "Faults") -> None:
     if sys.platform == "win32":
         faults.lacks("These fixtures need a POSIX system.")
+
+
+# ---------------------------------------------------------------- commands
+
+
+@pytest.fixture
+def flaky_command(_orxaq_faults: "Faults") -> "Callable[..., FlakyCommand]":
+    """Have a command fail, whoever calls it: ``flaky_command(name, fail=1, skip=0, rc=1, stderr="", match=None, then="real", plan=None, ...)``.
+
+    Returns a ``FlakyCommand``: ``calls``, ``failures``, ``path``. The real one runs when the failures are over. The test
+    fails if none of the calls came.
+    """
+    from .commands import Commands  # noqa: PLC0415 - see above
+
+    return Commands(_orxaq_faults).flaky

@@ -18,6 +18,7 @@ from .holders import Holder, a_dead_pid
 from .identity import Identity
 from .isolation import LOCK_SUFFIX, Git, Isolation
 from .recipes import KINDS, LockKind, Recipe, Size, recipe
+from .shim import ASIDE
 from .stepping import Untraceable
 from .troubles import Faults
 
@@ -266,5 +267,5 @@ def require_git(faults: Faults) -> tuple[int, ...]:
 
 @lru_cache
 def _version(git: str) -> tuple[int, ...]:
-    words = os.fsdecode(ask((git, "version"), directory=Path("/"), environment=None).out).split()
+    words = os.fsdecode(ask((git, "version"), directory=Path("/"), environment={**os.environ, ASIDE: "1"}).out).split()
     return tuple(int(part) for part in words[2].split(".")[:2])

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
 
-import pytest
-
 from ..errors import UsageError
 from .leftovers import Leftovers
 
@@ -181,6 +179,8 @@ class Faults:
 
     def lacks(self, reason: str) -> NoReturn:
         """End the test because a fault cannot be made on this machine: skipped, or failed where faults are required."""
+        import pytest  # noqa: PLC0415 - a command line has faults too, and no need of it
+
         if self._require:
             pytest.fail(f"{reason} (--orxaq-require-faults)", pytrace=False)
         pytest.skip(reason)

@@ -728,6 +728,67 @@ class _Question:
         )
 
 
+# ---------------------------------------------------------------- accompany
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def accompany(command: Sequence[str], *, environment: Mapping[str, str]) -> int:
+    """Run a command in our place: with our input, output and terminal, and what signals we get. How it ended; -N: by signal N.
+
+    Raises MachineError if it cannot be started.
+    """
+    # Ctrl-C goes to all who are at the terminal: to the command without our doing, and it has to stay there to read.
+    shared = _at_the_terminal()
+    heard: list[int] = []
+    process: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        if process is None:
+            heard.append(number)
+        elif not shared:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, number)
+        elif number not in {signal.SIGINT, signal.SIGQUIT}:
+            process.send_signal(number)
+
+    with _children_countable(), _handled(pass_on):
+        try:
+            process = subprocess.Popen(command, env=environment, process_group=None if shared else 0)
+        except OSError as error:
+            raise MachineError(f"{command[0]} cannot be started: {error.strerror}") from error
+        for number in heard:
+            process.send_signal(number)
+        return process.wait()
+
+
+def _at_the_terminal() -> bool:
+    """Whether we are in the foreground of a terminal."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    finally:
+        os.close(terminal)
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """While this lasts, signals that end processes go to a handler; those that our parent had ignored stay so."""
+    before = {number: signal.getsignal(number) for number in _PASSED_ON}
+    concerned = [number for number, was in before.items() if was != signal.SIG_IGN]
+    for number in concerned:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in concerned:
+            # None stands for a handler that was not set from Python and cannot be put back.
+            signal.signal(number, before[number] or signal.SIG_DFL)
+
+
 # ---------------------------------------------------------------- companion
 
 COMPANION_MARK = "ORXAQ_COMPANION"  # the variable by which its processes are found in whatever session
