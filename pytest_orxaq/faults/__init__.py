@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .calls import FlakyCall as FlakyCall
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
+    from .outcomes import Outcome as Outcome
+    from .outcomes import Returns as Returns
     from .recipes import LockKind as LockKind
     from .troubles import Arm as Arm
     from .troubles import FaultEvent as FaultEvent
@@ -21,9 +24,12 @@ _WHERE = {
     "Arm": "troubles",
     "FaultEvent": "troubles",
     "Faults": "troubles",
+    "FlakyCall": "calls",
     "Git": "isolation",
     "GitLock": "handles",
     "LockKind": "recipes",
+    "Outcome": "outcomes",
+    "Returns": "outcomes",
     "Truth": "troubles",
 }
 

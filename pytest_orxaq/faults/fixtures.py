@@ -18,6 +18,7 @@ import pytest
 
 
 if TYPE_CHECKING:
+    from .calls import FlakyCall
     from .handles import GitLock
     from .isolation import Git, Isolation
     from .troubles import Faults
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 SEED_VARIABLE = "ORXAQ_FAULT_SEED"
 _SEED = pytest.StashKey[int]()
-_FIXTURES = frozenset({"faults", "stale_git_lock", "live_git_lock"})
+_FIXTURES = frozenset({"faults", "stale_git_lock", "live_git_lock", "transient_failures", "refused_port"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -170,3 +171,34 @@ def live_git_lock(
     from .locks import Locks  # noqa: PLC0415 - see above
 
     return Locks(_orxaq_faults, _orxaq_isolation, request.config.rootpath).live
+
+
+# ---------------------------------------------------------------- calls
+
+
+@pytest.fixture
+def transient_failures(_orxaq_faults: "Faults") -> "Callable[..., FlakyCall]":
+    """Have calls fail: ``transient_failures(*outcomes, plan=None, times=1, target=None, wraps=None, then="ok", required=True)``.
+
+    An outcome is the name of a system error (``"ECONNRESET"``), an exception or its class (raised), None (the real thing is
+    called), or any other value (returned). ``plan`` says it in words: ``"2*ECONNRESET->ok"``. ``target`` is the import path
+    of what is replaced until the test's end, ``wraps`` a callable. Then: ``ok``, the last one again, or an error.
+
+    Returns a ``FlakyCall``: called, it does what the plan says; ``calls``, ``failures``, ``recovered``.
+    """
+    from .calls import Calls  # noqa: PLC0415 - see above
+
+    return Calls(_orxaq_faults).make
+
+
+# ---------------------------------------------------------------- network
+
+
+@pytest.fixture
+def refused_port(_orxaq_faults: "Faults") -> int:
+    """A port of 127.0.0.1 at which connections are refused, and that nobody else can take; also of ::1 where there is IPv6."""
+    from .ports import hold_refusing  # noqa: PLC0415 - see above
+
+    port = hold_refusing(_orxaq_faults.stack)
+    _orxaq_faults.note("refused_port", "transient", "connections are refused")
+    return port
