@@ -10,11 +10,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .calls import FlakyCall as FlakyCall
+    from .clock import SkipClock as SkipClock
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
+    from .messages import Request as Request
     from .outcomes import Outcome as Outcome
     from .outcomes import Returns as Returns
     from .recipes import LockKind as LockKind
+    from .server import FaultServer as FaultServer
+    from .server import TcpServer as TcpServer
+    from .steps import Drip as Drip
+    from .steps import Garbage as Garbage
+    from .steps import Hang as Hang
+    from .steps import Ok as Ok
+    from .steps import Redirect as Redirect
+    from .steps import Refuse as Refuse
+    from .steps import Reset as Reset
+    from .steps import Slow as Slow
+    from .steps import Status as Status
+    from .steps import Truncate as Truncate
     from .troubles import Arm as Arm
     from .troubles import FaultEvent as FaultEvent
     from .troubles import Faults as Faults
@@ -22,14 +36,28 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Arm": "troubles",
+    "Drip": "steps",
     "FaultEvent": "troubles",
+    "FaultServer": "server",
     "Faults": "troubles",
     "FlakyCall": "calls",
+    "Garbage": "steps",
     "Git": "isolation",
     "GitLock": "handles",
+    "Hang": "steps",
     "LockKind": "recipes",
+    "Ok": "steps",
     "Outcome": "outcomes",
+    "Redirect": "steps",
+    "Refuse": "steps",
+    "Request": "messages",
+    "Reset": "steps",
     "Returns": "outcomes",
+    "SkipClock": "clock",
+    "Slow": "steps",
+    "Status": "steps",
+    "TcpServer": "server",
+    "Truncate": "steps",
     "Truth": "troubles",
 }
 

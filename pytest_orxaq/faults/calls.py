@@ -129,9 +129,9 @@ class FlakyCall:
 
 def _mark_as_coroutine_function(flaky: Any) -> None:
     """Have those who ask whether it is to be awaited told so."""
-    if sys.version_info >= (3, 12):
+    if sys.version_info >= (3, 12):  # pragma: no cover - by version
         inspect.markcoroutinefunction(flaky)
-    else:
+    else:  # pragma: no cover - by version
         import asyncio.coroutines  # noqa: PLC0415 - whoever has a coroutine function has it already
 
         flaky._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001 - the way of 3.11

@@ -19,8 +19,10 @@ import pytest
 
 if TYPE_CHECKING:
     from .calls import FlakyCall
+    from .clock import SkipClock
     from .handles import GitLock
     from .isolation import Git, Isolation
+    from .server import FaultServer
     from .troubles import Faults
 
 
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 SEED_VARIABLE = "ORXAQ_FAULT_SEED"
 _SEED = pytest.StashKey[int]()
-_FIXTURES = frozenset({"faults", "stale_git_lock", "live_git_lock", "transient_failures", "refused_port"})
+_FIXTURES = frozenset(
+    {"faults", "stale_git_lock", "live_git_lock", "transient_failures", "refused_port", "fault_server", "virtual_clock"}
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -202,3 +206,31 @@ def refused_port(_orxaq_faults: "Faults") -> int:
     port = hold_refusing(_orxaq_faults.stack)
     _orxaq_faults.note("refused_port", "transient", "connections are refused")
     return port
+
+
+@pytest.fixture
+def fault_server(_orxaq_faults: "Faults") -> "FaultServer":
+    """An HTTP server on 127.0.0.1 that answers as its script has it: ``fault_server.script(Status(503), Reset(), then=Ok())``.
+
+    A ``FaultServer``: ``url``, ``host``, ``port``, ``script()``, ``route(path).script()``, ``requests``, ``proxy(upstream)``,
+    ``reopen()``, ``tcp()``. Steps are imported from ``pytest_orxaq.faults``, or said in words: ``"2*status(503)->reset->ok"``.
+    """
+    from .server import FaultServer  # noqa: PLC0415 - see above
+
+    return FaultServer(_orxaq_faults)
+
+
+# ---------------------------------------------------------------- time
+
+
+@pytest.fixture
+def virtual_clock(_orxaq_faults: "Faults") -> "Callable[..., SkipClock]":
+    """Have sleeps take no time: ``virtual_clock(limit=3600.0, also=())``.
+
+    Until the test's end, ``time.sleep`` and sleeps of asyncio return at once, and ``time.time`` and ``time.monotonic`` are as
+    if they had lasted. ``limit``: seconds that may be slept. ``also``: import paths where such a function was taken to
+    earlier (``from time import sleep``). Returns a ``SkipClock``: ``sleeps``, ``slept``, ``advance()``, ``environment``.
+    """
+    from .clocks import Clocks  # noqa: PLC0415 - see above
+
+    return Clocks(_orxaq_faults).make

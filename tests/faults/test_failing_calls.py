@@ -68,7 +68,7 @@ partial = functools.partial(fetch, "p")
 def bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A module of the code under test: ``robot.net``."""
     (tmp_path / "robot").mkdir()
-    (tmp_path / "robot" / "__init__.py").touch()
+    (tmp_path / "robot" / "__init__.py").write_text("def top(): return 1")
     (tmp_path / "robot" / "net.py").write_text(BOT)
     (tmp_path / "robot" / "broken.py").write_text("import nowhere_at_all")
     (tmp_path / "robot" / "worse.py").write_text("1 / 0")
@@ -261,6 +261,7 @@ def test_exceptions_are_new_each_time(error: Exception, transient_failures: Make
         ("robot.net:partial", "bot.partial()", "p"),
         ("robot.net:download", "asyncio.run(bot.download('u'))", "u"),
         ("robot.net:Client.stream", "asyncio.run(bot.Client().stream('/x'))", "b/x"),
+        ("robot.top", "sys.modules['robot'].top()", 1),
         ("json:loads", "json.loads('1')", 1),
         ("os.path:join", "os.path.join('a', 'b')", "a/b"),
     ],
@@ -270,7 +271,7 @@ def test_in_the_place_of_the_real_thing(
 ) -> None:
     """The first call of whatever stands there raises, the next one is the real thing, with its own arguments and self."""
     flaky = transient_failures("EPIPE", target=target)
-    names = {"bot": bot, "asyncio": asyncio, "json": json, "os": os}
+    names = {"bot": bot, "asyncio": asyncio, "json": json, "os": os, "sys": sys}
     assert isinstance(outcome(lambda: eval(call, names)), BrokenPipeError)  # noqa: S307 - our own words
     assert not flaky.recovered
     assert eval(call, names) == real  # noqa: S307 - our own words
