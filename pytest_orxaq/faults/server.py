@@ -132,7 +132,7 @@ class Server:
         self._refuse(following)
 
     def _serve(self, wire: Wire) -> None:
-        raise AssertionError  # each kind of server has its own
+        raise AssertionError(wire)  # each kind of server has its own
 
     def _heal(self) -> None:
         for script in self._scripts:

@@ -519,14 +519,14 @@ def test_ports_are_free_after_a_kill(pytester: pytest.Pytester) -> None:
         import sys
 
         def test_hangs(fault_server, refused_port):
-            print("ports", fault_server.port, refused_port, flush=True)
+            print("PORTS", fault_server.port, refused_port, flush=True)
             sys.stdin.read()
         """
     )
     command = [sys.executable, "-m", "pytest", "-s"]
     with subprocess.Popen(command, cwd=pytester.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
-        ports = next(line for line in run.stdout if "ports" in line).partition("ports")[2].split()
+        ports = next(line for line in run.stdout if "PORTS" in line).partition("PORTS")[2].split()
         run.kill()
         run.wait(BOUND)
     for port in ports:
