@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .calls import FlakyCall as FlakyCall
     from .clock import SkipClock as SkipClock
+    from .disks import Filled as Filled
+    from .disks import FullDisk as FullDisk
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
     from .messages import Request as Request
     from .outcomes import Outcome as Outcome
     from .outcomes import Returns as Returns
+    from .readonly import ReadOnly as ReadOnly
     from .recipes import LockKind as LockKind
     from .server import FaultServer as FaultServer
     from .server import TcpServer as TcpServer
@@ -40,7 +43,9 @@ _WHERE = {
     "FaultEvent": "troubles",
     "FaultServer": "server",
     "Faults": "troubles",
+    "Filled": "disks",
     "FlakyCall": "calls",
+    "FullDisk": "disks",
     "Garbage": "steps",
     "Git": "isolation",
     "GitLock": "handles",
@@ -48,6 +53,7 @@ _WHERE = {
     "LockKind": "recipes",
     "Ok": "steps",
     "Outcome": "outcomes",
+    "ReadOnly": "readonly",
     "Redirect": "steps",
     "Refuse": "steps",
     "Request": "messages",

@@ -1,4 +1,4 @@
-"""What a caller may choose from, and what may have been meant by a word that is none of it."""
+"""Words of which there are only some: a wrong one is refused at the call, with those that there are."""
 
 import difflib
 
@@ -7,15 +7,15 @@ from collections.abc import Collection
 from ..errors import UsageError
 
 
-def check(word: str, choices: Collection[str], what: str) -> None:
-    """Raise UsageError, with the choices, if a word is none of them. ``what`` is a thing of that sort: ``kind of lock``."""
-    if word not in choices:
+def check(word: object, known: Collection[str], what: str) -> None:
+    """Raise UsageError if a word is not among the known ones; ``what`` names them all, in the singular."""
+    if word not in known:
         raise UsageError(
-            f"There is no {what} {word!r}.{meant(word, choices)}", advice=f"There are: {', '.join(choices)}."
+            f"There is no {what} {word!r}.{meant(str(word), known)}", advice=f"There are: {', '.join(known)}."
         )
 
 
-def meant(word: str, choices: Collection[str]) -> str:
-    """A question that follows a sentence: which of the choices was meant; empty if none is close."""
-    close = difflib.get_close_matches(word, choices, 1, 0.5)
+def meant(word: str, known: Collection[str]) -> str:
+    """A question that follows a sentence: which of the known words was meant; empty if none is close."""
+    close = difflib.get_close_matches(word, known, 1, 0.5)
     return f" Did you mean {close[0]!r}?" if close else ""
