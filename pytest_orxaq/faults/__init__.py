@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from .calls import FlakyCall as FlakyCall
+    from .clock import SkipClock as SkipClock
     from .commands import Call as Call
     from .commands import FlakyCommand as FlakyCommand
     from .disks import Filled as Filled
     from .disks import FullDisk as FullDisk
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
+    from .messages import Request as Request
+    from .outcomes import Outcome as Outcome
+    from .outcomes import Returns as Returns
     from .presets import DOCKER_TOOMANY as DOCKER_TOOMANY
     from .presets import GIT_503 as GIT_503
     from .presets import GIT_AUTH as GIT_AUTH
@@ -28,6 +33,18 @@ if TYPE_CHECKING:
     from .presets import Preset as Preset
     from .readonly import ReadOnly as ReadOnly
     from .recipes import LockKind as LockKind
+    from .server import FaultServer as FaultServer
+    from .server import TcpServer as TcpServer
+    from .steps import Drip as Drip
+    from .steps import Garbage as Garbage
+    from .steps import Hang as Hang
+    from .steps import Ok as Ok
+    from .steps import Redirect as Redirect
+    from .steps import Refuse as Refuse
+    from .steps import Reset as Reset
+    from .steps import Slow as Slow
+    from .steps import Status as Status
+    from .steps import Truncate as Truncate
     from .troubles import Arm as Arm
     from .troubles import FaultEvent as FaultEvent
     from .troubles import Faults as Faults
@@ -37,9 +54,12 @@ _WHERE = {
     "Arm": "troubles",
     "Call": "commands",
     "DOCKER_TOOMANY": "presets",
+    "Drip": "steps",
     "FaultEvent": "troubles",
+    "FaultServer": "server",
     "Faults": "troubles",
     "Filled": "disks",
+    "FlakyCall": "calls",
     "FlakyCommand": "commands",
     "FullDisk": "disks",
     "GIT_503": "presets",
@@ -48,14 +68,28 @@ _WHERE = {
     "GIT_HUNGUP": "presets",
     "GIT_LOCKED": "presets",
     "GIT_TIMEOUT": "presets",
+    "Garbage": "steps",
     "Git": "isolation",
     "GitLock": "handles",
+    "Hang": "steps",
     "LockKind": "recipes",
     "NPM_ECONNRESET": "presets",
+    "Ok": "steps",
+    "Outcome": "outcomes",
     "PIP_503": "presets",
     "Preset": "presets",
     "ReadOnly": "readonly",
+    "Redirect": "steps",
+    "Refuse": "steps",
+    "Request": "messages",
+    "Reset": "steps",
+    "Returns": "outcomes",
     "SSH_255": "presets",
+    "SkipClock": "clock",
+    "Slow": "steps",
+    "Status": "steps",
+    "TcpServer": "server",
+    "Truncate": "steps",
     "Truth": "troubles",
 }
 

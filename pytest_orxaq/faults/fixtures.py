@@ -18,11 +18,14 @@ import pytest
 
 
 if TYPE_CHECKING:
+    from .calls import FlakyCall
+    from .clock import SkipClock
     from .commands import FlakyCommand
     from .disks import FullDisk
     from .handles import GitLock
     from .isolation import Git, Isolation
     from .readonly import ReadOnly
+    from .server import FaultServer
     from .troubles import Faults
 
 
@@ -33,13 +36,17 @@ _SEED = pytest.StashKey[int]()
 _CONCERNED = pytest.StashKey[bool]()
 _FIXTURES = frozenset(
     {
+        "fault_server",
         "faults",
         "flaky_command",
         "full_disk",
         "live_git_lock",
         "no_leaks",
         "readonly_tree",
+        "refused_port",
         "stale_git_lock",
+        "transient_failures",
+        "virtual_clock",
     }
 )
 
@@ -191,6 +198,65 @@ def live_git_lock(
     from .locks import Locks  # noqa: PLC0415 - see above
 
     return Locks(_orxaq_faults, _orxaq_isolation, request.config.rootpath).live
+
+
+# ---------------------------------------------------------------- calls
+
+
+@pytest.fixture
+def transient_failures(_orxaq_faults: "Faults") -> "Callable[..., FlakyCall]":
+    """Have calls fail: ``transient_failures(*outcomes, plan=None, times=1, target=None, wraps=None, then="ok", required=True)``.
+
+    An outcome is the name of a system error (``"ECONNRESET"``), an exception or its class (raised), None (the real thing is
+    called), or any other value (returned). ``plan`` says it in words: ``"2*ECONNRESET->ok"``. ``target`` is the import path
+    of what is replaced until the test's end, ``wraps`` a callable. Then: ``ok``, the last one again, or an error.
+
+    Returns a ``FlakyCall``: called, it does what the plan says; ``calls``, ``failures``, ``recovered``.
+    """
+    from .calls import Calls  # noqa: PLC0415 - see above
+
+    return Calls(_orxaq_faults).make
+
+
+# ---------------------------------------------------------------- network
+
+
+@pytest.fixture
+def refused_port(_orxaq_faults: "Faults") -> int:
+    """A port of 127.0.0.1 at which connections are refused, and that nobody else can take; also of ::1 where there is IPv6."""
+    from .ports import hold_refusing  # noqa: PLC0415 - see above
+
+    port = hold_refusing(_orxaq_faults.stack)
+    _orxaq_faults.note("refused_port", "transient", "connections are refused")
+    return port
+
+
+@pytest.fixture
+def fault_server(_orxaq_faults: "Faults") -> "FaultServer":
+    """An HTTP server on 127.0.0.1 that answers as its script has it: ``fault_server.script(Status(503), Reset(), then=Ok())``.
+
+    A ``FaultServer``: ``url``, ``host``, ``port``, ``script()``, ``route(path).script()``, ``requests``, ``proxy(upstream)``,
+    ``reopen()``, ``tcp()``. Steps are imported from ``pytest_orxaq.faults``, or said in words: ``"2*status(503)->reset->ok"``.
+    """
+    from .server import FaultServer  # noqa: PLC0415 - see above
+
+    return FaultServer(_orxaq_faults)
+
+
+# ---------------------------------------------------------------- time
+
+
+@pytest.fixture
+def virtual_clock(_orxaq_faults: "Faults") -> "Callable[..., SkipClock]":
+    """Have sleeps take no time: ``virtual_clock(limit=3600.0, also=())``.
+
+    Until the test's end, ``time.sleep`` and sleeps of asyncio return at once, and ``time.time`` and ``time.monotonic`` are as
+    if they had lasted. ``limit``: seconds that may be slept. ``also``: import paths where such a function was taken to
+    earlier (``from time import sleep``). Returns a ``SkipClock``: ``sleeps``, ``slept``, ``advance()``, ``environment``.
+    """
+    from .clocks import Clocks  # noqa: PLC0415 - see above
+
+    return Clocks(_orxaq_faults).make
 
 
 # ---------------------------------------------------------------- the machine
