@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .clock import SkipClock as SkipClock
     from .commands import Call as Call
     from .commands import FlakyCommand as FlakyCommand
+    from .conflicts import Conflict as Conflict
+    from .conflicts import ConflictKind as ConflictKind
+    from .conflicts import ConflictOp as ConflictOp
     from .disks import Filled as Filled
     from .disks import FullDisk as FullDisk
     from .handles import GitLock as GitLock
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from .presets import Preset as Preset
     from .readonly import ReadOnly as ReadOnly
     from .recipes import LockKind as LockKind
+    from .remotes import Remote as Remote
+    from .remotes import RemoteMode as RemoteMode
     from .server import FaultServer as FaultServer
     from .server import TcpServer as TcpServer
     from .steps import Drip as Drip
@@ -53,6 +58,9 @@ if TYPE_CHECKING:
 _WHERE = {
     "Arm": "troubles",
     "Call": "commands",
+    "Conflict": "conflicts",
+    "ConflictKind": "conflicts",
+    "ConflictOp": "conflicts",
     "DOCKER_TOOMANY": "presets",
     "Drip": "steps",
     "FaultEvent": "troubles",
@@ -81,6 +89,8 @@ _WHERE = {
     "ReadOnly": "readonly",
     "Redirect": "steps",
     "Refuse": "steps",
+    "Remote": "remotes",
+    "RemoteMode": "remotes",
     "Request": "messages",
     "Reset": "steps",
     "Returns": "outcomes",

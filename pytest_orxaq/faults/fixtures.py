@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from .calls import FlakyCall
     from .clock import SkipClock
     from .commands import FlakyCommand
+    from .conflicts import Conflict
     from .disks import FullDisk
     from .handles import GitLock
     from .isolation import Git, Isolation
     from .readonly import ReadOnly
+    from .remotes import Remote
     from .server import FaultServer
     from .troubles import Faults
 
@@ -40,7 +42,9 @@ _FIXTURES = frozenset(
         "faults",
         "flaky_command",
         "full_disk",
+        "git_remote",
         "live_git_lock",
+        "merge_conflict",
         "no_leaks",
         "readonly_tree",
         "refused_port",
@@ -155,13 +159,8 @@ def _orxaq_isolation(_orxaq_faults: "Faults", tmp_path: Path) -> "Isolation":
 
 
 @pytest.fixture
-def isolated_git(_orxaq_faults: "Faults", _orxaq_isolation: "Isolation") -> "Iterator[Callable[..., Git]]":
-    """Make git repositories that nothing of the user's reaches: ``isolated_git(name="repo", bare=False, clone_of=None, commits=1)``.
-
-    Each is a ``Git``: called, it runs git; ``path``, ``dir``, ``env``, ``write()``, ``commit()``, ``locks()``,
-    ``worktree()``, ``submodule()``. Until the test's end this process, and what it starts, has a home, a git configuration
-    and variables of its own: no prompts, no helpers, no maintenance in the background, no repository further up.
-    """
+def _orxaq_isolated(_orxaq_faults: "Faults", _orxaq_isolation: "Isolation") -> "Iterator[Isolation]":
+    """The same, and until the test's end this process, and what it starts, lives in it."""
     from .locks import require_git  # noqa: PLC0415 - see above
 
     require_git(_orxaq_faults)
@@ -170,7 +169,18 @@ def isolated_git(_orxaq_faults: "Faults", _orxaq_isolation: "Isolation") -> "Ite
             patch.delenv(name)
         for name, value in _orxaq_isolation.variables.items():
             patch.setenv(name, value)
-        yield _orxaq_isolation.make
+        yield _orxaq_isolation
+
+
+@pytest.fixture
+def isolated_git(_orxaq_isolated: "Isolation") -> "Callable[..., Git]":
+    """Make git repositories that nothing of the user's reaches: ``isolated_git(name="repo", bare=False, clone_of=None, commits=1)``.
+
+    Each is a ``Git``: called, it runs git; ``path``, ``dir``, ``env``, ``write()``, ``commit()``, ``locks()``,
+    ``worktree()``, ``submodule()``. Until the test's end this process, and what it starts, has a home, a git configuration
+    and variables of its own: no prompts, no helpers, no maintenance in the background, no repository further up.
+    """
+    return _orxaq_isolated.make
 
 
 @pytest.fixture
@@ -319,3 +329,35 @@ def flaky_command(_orxaq_faults: "Faults") -> "Callable[..., FlakyCommand]":
     from .commands import Commands  # noqa: PLC0415 - see above
 
     return Commands(_orxaq_faults).flaky
+
+
+# ---------------------------------------------------------------- conflicts and remotes
+
+
+@pytest.fixture
+def merge_conflict(_orxaq_faults: "Faults", _orxaq_isolated: "Isolation") -> "Callable[..., Conflict]":
+    """Make a repository in conflict: ``merge_conflict(kind="content", op="merge", name="repo")``.
+
+    Returns a ``Conflict``, which is a ``Git``: ``kind``, ``op``, ``ours``, ``theirs``, ``paths``, ``said``,
+    ``returncode``, ``under_way``, ``abort()``. The operation is a real one that git could not finish; with
+    ``op="none"`` both branches are ready, for the code under test to run into it. This process is isolated as with
+    ``isolated_git``.
+    """
+    from .conflicts import Conflicts  # noqa: PLC0415 - see above
+
+    return Conflicts(_orxaq_faults, _orxaq_isolated).make
+
+
+@pytest.fixture
+def git_remote(
+    request: pytest.FixtureRequest, _orxaq_faults: "Faults", _orxaq_isolated: "Isolation"
+) -> "Callable[..., Remote]":
+    """Have a remote that behaves badly: ``git_remote(mode="ok", times=None, message=None, url_alias=None, name="project", required=True)``.
+
+    Returns a ``Remote``: ``bare``, ``clone``, ``url``, ``mode``, ``attempts``, ``troubles``, ``heal()``. It is served
+    over HTTP on this machine, and by ``url_alias`` under the URL that the code under test knows. This process is
+    isolated as with ``isolated_git``.
+    """
+    from .remotes import Remotes  # noqa: PLC0415 - see above
+
+    return Remotes(_orxaq_faults, _orxaq_isolated, request.config.rootpath).make
