@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_orxaq.faults import commands
 from pytest_orxaq.system import process
 
 
@@ -56,11 +57,12 @@ def _machine(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _supervisor_measured() -> Iterator[None]:
-    """Where coverage is measured, the supervisor starts with `site`, by which coverage gets into it."""
+    """Where coverage is measured, the supervisor and the shim of a command start with `site`, by which coverage gets into them."""
     with pytest.MonkeyPatch.context() as patch:
         if "COVERAGE_PROCESS_CONFIG" in os.environ:
             command = process._supervisor
             patch.setattr(process, "_supervisor", lambda: [word for word in command() if word not in {"-I", "-S"}])
+            patch.setattr(commands, "INTERPRETER", (sys.executable, "-Xutf8"))
         yield
 
 

@@ -13,6 +13,7 @@ _COMMANDS = {
     "runs": "Look into the past: list, show and explain runs.",
     "locks": "List and judge git's lock files, and take the dead ones away.",
     "breaker": "List circuit breakers, and open, reset or disable them by hand.",
+    "faults": "Run any command with faults in its way.",
     "demo": "Take a throw-away repository full of trouble through the gate.",
 }
 

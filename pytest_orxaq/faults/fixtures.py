@@ -18,10 +18,16 @@ import pytest
 
 
 if TYPE_CHECKING:
+    from .calls import FlakyCall
+    from .clock import SkipClock
+    from .commands import FlakyCommand
     from .conflicts import Conflict
+    from .disks import FullDisk
     from .handles import GitLock
     from .isolation import Git, Isolation
+    from .readonly import ReadOnly
     from .remotes import Remote
+    from .server import FaultServer
     from .troubles import Faults
 
 
@@ -29,7 +35,24 @@ if TYPE_CHECKING:
 
 SEED_VARIABLE = "ORXAQ_FAULT_SEED"
 _SEED = pytest.StashKey[int]()
-_FIXTURES = frozenset({"faults", "stale_git_lock", "live_git_lock", "merge_conflict", "git_remote"})
+_CONCERNED = pytest.StashKey[bool]()
+_FIXTURES = frozenset(
+    {
+        "fault_server",
+        "faults",
+        "flaky_command",
+        "full_disk",
+        "git_remote",
+        "live_git_lock",
+        "merge_conflict",
+        "no_leaks",
+        "readonly_tree",
+        "refused_port",
+        "stale_git_lock",
+        "transient_failures",
+        "virtual_clock",
+    }
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,11 +102,20 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return None if told is None else f"orxaq: faults with seed {told}"
 
 
-def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the tests watched if any has faults."""
+    if any(not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) for item in session.items):
+        from .reporting import attend  # noqa: PLC0415 - see above
+
+        attend(session.config)
+        session.config.stash[_CONCERNED] = True
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
     """Say the seed that was drawn, if any test has faults."""
-    drawn = config.getoption("orxaq_fault_seed") is None
-    concerned = drawn and any(not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) for item in items)
-    return f"orxaq: faults with seed {config.stash[_SEED]}" if concerned else None
+    drawn = config.getoption("orxaq_fault_seed") is None and config.stash.get(_CONCERNED, False)
+    return f"orxaq: faults with seed {config.stash[_SEED]}" if drawn else None
 
 
 # ---------------------------------------------------------------- the faults of a test
@@ -96,7 +128,7 @@ def _orxaq_faults(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[F
 
     faults = enlist(request.node, request.config.stash[_SEED], tmp_path)
     try:
-        with faults.leftovers.marked():
+        with faults.leftovers.marked(faults.mark):
             yield faults
     finally:
         faults.close()
@@ -120,9 +152,7 @@ def faults(_orxaq_faults: "Faults") -> "Faults":
 @pytest.fixture
 def _orxaq_isolation(_orxaq_faults: "Faults", tmp_path: Path) -> "Isolation":
     """A home and a git configuration of their own, in the test's folder."""
-    if sys.platform == "win32":
-        _orxaq_faults.lacks("These fixtures need a POSIX system.")
-
+    _posix(_orxaq_faults)
     from .isolation import Isolation  # noqa: PLC0415 - see above
 
     return Isolation(tmp_path)
@@ -178,6 +208,127 @@ def live_git_lock(
     from .locks import Locks  # noqa: PLC0415 - see above
 
     return Locks(_orxaq_faults, _orxaq_isolation, request.config.rootpath).live
+
+
+# ---------------------------------------------------------------- calls
+
+
+@pytest.fixture
+def transient_failures(_orxaq_faults: "Faults") -> "Callable[..., FlakyCall]":
+    """Have calls fail: ``transient_failures(*outcomes, plan=None, times=1, target=None, wraps=None, then="ok", required=True)``.
+
+    An outcome is the name of a system error (``"ECONNRESET"``), an exception or its class (raised), None (the real thing is
+    called), or any other value (returned). ``plan`` says it in words: ``"2*ECONNRESET->ok"``. ``target`` is the import path
+    of what is replaced until the test's end, ``wraps`` a callable. Then: ``ok``, the last one again, or an error.
+
+    Returns a ``FlakyCall``: called, it does what the plan says; ``calls``, ``failures``, ``recovered``.
+    """
+    from .calls import Calls  # noqa: PLC0415 - see above
+
+    return Calls(_orxaq_faults).make
+
+
+# ---------------------------------------------------------------- network
+
+
+@pytest.fixture
+def refused_port(_orxaq_faults: "Faults") -> int:
+    """A port of 127.0.0.1 at which connections are refused, and that nobody else can take; also of ::1 where there is IPv6."""
+    from .ports import hold_refusing  # noqa: PLC0415 - see above
+
+    port = hold_refusing(_orxaq_faults.stack)
+    _orxaq_faults.note("refused_port", "transient", "connections are refused")
+    return port
+
+
+@pytest.fixture
+def fault_server(_orxaq_faults: "Faults") -> "FaultServer":
+    """An HTTP server on 127.0.0.1 that answers as its script has it: ``fault_server.script(Status(503), Reset(), then=Ok())``.
+
+    A ``FaultServer``: ``url``, ``host``, ``port``, ``script()``, ``route(path).script()``, ``requests``, ``proxy(upstream)``,
+    ``reopen()``, ``tcp()``. Steps are imported from ``pytest_orxaq.faults``, or said in words: ``"2*status(503)->reset->ok"``.
+    """
+    from .server import FaultServer  # noqa: PLC0415 - see above
+
+    return FaultServer(_orxaq_faults)
+
+
+# ---------------------------------------------------------------- time
+
+
+@pytest.fixture
+def virtual_clock(_orxaq_faults: "Faults") -> "Callable[..., SkipClock]":
+    """Have sleeps take no time: ``virtual_clock(limit=3600.0, also=())``.
+
+    Until the test's end, ``time.sleep`` and sleeps of asyncio return at once, and ``time.time`` and ``time.monotonic`` are as
+    if they had lasted. ``limit``: seconds that may be slept. ``also``: import paths where such a function was taken to
+    earlier (``from time import sleep``). Returns a ``SkipClock``: ``sleeps``, ``slept``, ``advance()``, ``environment``.
+    """
+    from .clocks import Clocks  # noqa: PLC0415 - see above
+
+    return Clocks(_orxaq_faults).make
+
+
+# ---------------------------------------------------------------- the machine
+
+
+@pytest.fixture
+def full_disk(_orxaq_faults: "Faults") -> "FullDisk":
+    """Run out of room: ``full_disk.file``, ``full_disk.run(command, size="256k", setup="")``, ``full_disk.quota(bytes)``.
+
+    ``file`` is a path to which nobody can write for ENOSPC; ``run`` gives a command a small disk as its working folder;
+    within ``with full_disk.quota(bytes):`` no file grows beyond so many bytes (EFBIG).
+    """
+    _posix(_orxaq_faults)
+    from .disks import FullDisk  # noqa: PLC0415 - see above
+
+    return FullDisk(_orxaq_faults)
+
+
+@pytest.fixture
+def readonly_tree(_orxaq_faults: "Faults", tmp_path_factory: pytest.TempPathFactory) -> "Callable[..., ReadOnly]":
+    """Let nobody write below a folder: ``readonly_tree(path, how="auto")``; ``how`` is mount, chmod or immutable.
+
+    Returns a ``ReadOnly``: ``path``, ``how``, ``errno``, ``undo()``. What a write goes through is never called read-only.
+    """
+    _posix(_orxaq_faults)
+    from .readonly import ReadOnlyTrees  # noqa: PLC0415 - see above
+
+    return ReadOnlyTrees(_orxaq_faults, tmp_path_factory.getbasetemp()).make
+
+
+@pytest.fixture
+def no_leaks(request: pytest.FixtureRequest, _orxaq_faults: "Faults") -> None:
+    """Fail the test if it leaves anything behind once all its fixtures are undone.
+
+    Processes it started, in whatever session; threads; sockets; another working folder; changed variables; git locks in
+    its folder; changes in the repository of these tests or the user's settings of git. Processes are ended then, folder
+    and variables put right.
+    """
+    _posix(_orxaq_faults)
+    from .reporting import watch  # noqa: PLC0415 - see above
+
+    watch(request.node, _orxaq_faults)
+
+
+def _posix(faults: "Faults") -> None:
+    if sys.platform == "win32":
+        faults.lacks("These fixtures need a POSIX system.")
+
+
+# ---------------------------------------------------------------- commands
+
+
+@pytest.fixture
+def flaky_command(_orxaq_faults: "Faults") -> "Callable[..., FlakyCommand]":
+    """Have a command fail, whoever calls it: ``flaky_command(name, fail=1, skip=0, rc=1, stderr="", match=None, then="real", plan=None, ...)``.
+
+    Returns a ``FlakyCommand``: ``calls``, ``failures``, ``path``. The real one runs when the failures are over. The test
+    fails if none of the calls came.
+    """
+    from .commands import Commands  # noqa: PLC0415 - see above
+
+    return Commands(_orxaq_faults).flaky
 
 
 # ---------------------------------------------------------------- conflicts and remotes

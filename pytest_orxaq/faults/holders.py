@@ -10,6 +10,7 @@ from ..errors import MachineError
 from ..system.process import Companion
 from . import stepping
 from .recipes import Recipe
+from .shim import ASIDE
 
 
 PATIENCE = 20.0  # for git to reach the moment; it takes some hundredths of a second
@@ -30,7 +31,7 @@ class Holder:
         self._said = room / "said"
         self._guard: Companion | None = None
         command = (*_GATE, *recipe.command) if recipe.stepped else recipe.command
-        environment = recipe.where.env | dict(recipe.environment)
+        environment = recipe.where.env | dict(recipe.environment) | {ASIDE: "1"}
         self._git = Companion(command, directory=recipe.where.path, environment=environment, said=self._said)
         self.pid = self._git.pid
         try:

@@ -10,6 +10,7 @@ from typing import Self
 from ..core.environment import without_git_locals
 from ..errors import UsageError
 from ..system.process import Completed, ask, completed
+from .shim import ASIDE
 
 
 EPOCH = 1_700_000_000  # of the first commit, Unix time
@@ -52,7 +53,8 @@ class Git:
     def __init__(self, path: Path, env: Mapping[str, str]) -> None:
         """``env`` is what code under test should be given as its environment."""
         self.path = path
-        self.env = dict(env)
+        self._env = dict(env)
+        self._search = self._env.get("PATH")
         self._commits = 0
 
     def __repr__(self) -> str:
@@ -61,14 +63,22 @@ class Git:
     def __fspath__(self) -> str:
         return os.fspath(self.path)
 
+    @property
+    def env(self) -> dict[str, str]:
+        """What code under test should be given as its environment; it may be changed. The PATH, unless changed, is that of now."""
+        if self._env.get("PATH") == self._search and "PATH" in os.environ:
+            self._env["PATH"] = self._search = os.environ["PATH"]
+        return self._env
+
     def __call__(
         self, *argv: str, check: bool = True, timeout: float = 60, env: Mapping[str, str] | None = None
     ) -> Completed:
-        """Run git here. Commits bear fixed dates. Raises CalledProcessError with git's words, or TimeoutExpired."""
+        """Run git here: the real one, also where ``flaky_command`` has another. Commits bear fixed dates. Raises CalledProcessError with git's words, or TimeoutExpired."""
         moment = f"{EPOCH + TICK * self._commits} +0000"
         dates = {"GIT_AUTHOR_DATE": moment, "GIT_COMMITTER_DATE": moment}
         command = ("git", *argv)
-        answer = ask(command, directory=self.path, environment=self.env | dates | dict(env or {}), timeout=timeout)
+        environment = self.env | dates | {ASIDE: "1"} | dict(env or {})
+        answer = ask(command, directory=self.path, environment=environment, timeout=timeout)
         done = completed(command, answer, timeout)
         if check:
             try:

@@ -1,5 +1,6 @@
 """What one test has of its faults: a seed, a log, what is armed and has to fire, and the way back to peace."""
 
+import os
 import random
 import time
 
@@ -8,8 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
-
-import pytest
 
 from ..errors import UsageError
 from .leftovers import Leftovers
@@ -74,11 +73,12 @@ class Faults:
         """
         self.seed = seed
         self._name = name
+        self.mark = os.urandom(8).hex()  # what the processes bear that are started during the test
         self.rng = self._random("")  # the same for this test in whatever order, selection or worker it runs
         self.stack = ExitStack()  # what is undone after the test, the last first
         self.leftovers = leftovers
         self.complaints: list[str] = []  # what the test did that it must not do, as sentences
-        self._folder = folder / ".orxaq"
+        self.folder = folder
         self._rooms = 0
         self._require = require
         self._began = _now()
@@ -179,6 +179,8 @@ class Faults:
 
     def lacks(self, reason: str) -> NoReturn:
         """End the test because a fault cannot be made on this machine: skipped, or failed where faults are required."""
+        import pytest  # noqa: PLC0415 - a command line has faults too, and no need of it
+
         if self._require:
             pytest.fail(f"{reason} (--orxaq-require-faults)", pytrace=False)
         pytest.skip(reason)
@@ -186,7 +188,7 @@ class Faults:
     def new_room(self) -> Path:
         """A new folder for what a fixture needs: out of the way of the test's own files, and gone with them."""
         self._rooms += 1
-        room = self._folder / f"faults{self._rooms}"
+        room = self.folder / ".orxaq" / f"faults{self._rooms}"
         room.mkdir(parents=True)
         return room
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -279,7 +279,7 @@ class _Attempt:
         until = time.monotonic() + supervisor.SWEEP
         while found := list(self._marked()):
             if time.monotonic() > until:
-                return tuple(LeakedProcess(**json.loads(text)) for text in map(supervisor.described, found) if text)
+                return tuple(_described(found))
             if group:
                 supervisor.kill_group(group)
             _kill(found)
@@ -332,29 +332,29 @@ def _kill(pids: Sequence[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def bearers(name: str, mark: str) -> list[int]:
+def bearers(name: str, mark: str) -> list[LeakedProcess]:
     """The living processes of this user, but this one, with a mark among those that a variable of theirs lists."""
     found = []
     for pid in supervisor.processes():
-        status = supervisor.stat(pid)
-        if pid == os.getpid() or not status or status[0] in b"ZX" or not _is_own(pid):
-            continue
-        variables = dict(
-            entry.partition(b"=")[::2] for entry in supervisor.content(f"/proc/{pid}/environ").split(b"\0")
-        )
-        if os.fsencode(mark) in variables.get(os.fsencode(name), b"").split(os.fsencode(os.pathsep)):
-            found.append(pid)
+        if pid != os.getpid() and _lives(pid) and _is_own(pid):
+            entries = supervisor.content(f"/proc/{pid}/environ").split(b"\0")
+            variables = dict(entry.partition(b"=")[::2] for entry in entries)
+            if os.fsencode(mark) in variables.get(os.fsencode(name), b"").split(os.fsencode(os.pathsep)):
+                found.append(pid)
+    return _described(found)
+
+
+def kill_bearers(name: str, mark: str) -> list[LeakedProcess]:
+    """Kill all that bear a mark, and whatever they start meanwhile; what still lives after a moment."""
+    until = time.monotonic() + supervisor.SWEEP
+    while (found := bearers(name, mark)) and time.monotonic() < until:
+        _kill([process.pid for process in found])
     return found
 
 
-def kill_bearers(name: str, mark: str) -> tuple[LeakedProcess, ...]:
-    """Kill all that bear a mark, and whatever they start meanwhile; what still lives after a moment."""
-    until = time.monotonic() + supervisor.SWEEP
-    while found := bearers(name, mark):
-        if time.monotonic() > until:
-            return tuple(LeakedProcess(**json.loads(text)) for text in map(supervisor.described, found) if text)
-        _kill(found)
-    return ()
+def _described(pids: Iterable[int]) -> list[LeakedProcess]:
+    """Processes in words, but those that have ended."""
+    return [LeakedProcess(**json.loads(text)) for text in map(supervisor.described, pids) if text]
 
 
 class _Conversation:
@@ -726,6 +726,67 @@ class _Question:
             truncated=self.truncated,
             gone=self.gone,
         )
+
+
+# ---------------------------------------------------------------- accompany
+
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def accompany(command: Sequence[str], *, environment: Mapping[str, str]) -> int:
+    """Run a command in our place: with our input, output and terminal, and what signals we get. How it ended; -N: by signal N.
+
+    Raises MachineError if it cannot be started.
+    """
+    # Ctrl-C goes to all who are at the terminal: to the command without our doing, and it has to stay there to read.
+    shared = _at_the_terminal()
+    heard: list[int] = []
+    process: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        if process is None:
+            heard.append(number)
+        elif not shared:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, number)
+        elif number not in {signal.SIGINT, signal.SIGQUIT}:
+            process.send_signal(number)
+
+    with _children_countable(), _handled(pass_on):
+        try:
+            process = subprocess.Popen(command, env=environment, process_group=None if shared else 0)
+        except OSError as error:
+            raise MachineError(f"{command[0]} cannot be started: {error.strerror}") from error
+        for number in heard:
+            process.send_signal(number)
+        return process.wait()
+
+
+def _at_the_terminal() -> bool:
+    """Whether we are in the foreground of a terminal."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    finally:
+        os.close(terminal)
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """While this lasts, signals that end processes go to a handler; those that our parent had ignored stay so."""
+    before = {number: signal.getsignal(number) for number in _PASSED_ON}
+    concerned = [number for number, was in before.items() if was != signal.SIG_IGN]
+    for number in concerned:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in concerned:
+            # None stands for a handler that was not set from Python and cannot be put back.
+            signal.signal(number, before[number] or signal.SIG_DFL)
 
 
 # ---------------------------------------------------------------- companion
