@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -16,8 +17,9 @@ from subprocess import CompletedProcess
 import git
 import pytest
 
-from pytest_orxaq.errors import UsageError
+from pytest_orxaq.errors import MachineError, UsageError
 from pytest_orxaq.faults import Faults, Git, Remote, RemoteMode
+from pytest_orxaq.faults.gitserver import GitServer, Request, serve
 from pytest_orxaq.faults.remotes import MODES
 
 
@@ -342,6 +344,39 @@ def test_without_http(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     result = pytester.runpytest_inprocess("-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*git on this machine has no git-http-backend: remotes cannot be served."])
+
+
+@pytest.mark.parametrize(("error", "told"), [(ZeroDivisionError, True), (ConnectionResetError, False)])
+def test_what_breaks_in_the_server(error: type[Exception], told: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error of ours is printed; that a client has hung up is not."""
+
+    def answer(_: Request) -> None:
+        raise error
+
+    server = GitServer(answer)
+    with pytest.raises(OSError, match="without response"):
+        urllib.request.urlopen(server.root, timeout=BOUND)  # noqa: S310 - our own
+    server.close()
+    assert ("ZeroDivisionError" in capsys.readouterr().err) == told
+
+
+def test_a_client_that_says_nothing() -> None:
+    """Who has connected and asks nothing is not waited for at the end."""
+    server = GitServer(lambda _: None)
+    with socket.create_connection(("127.0.0.1", int(server.root.rpartition(":")[2]))) as silent:
+        with pytest.raises(OSError, match="without response"):
+            urllib.request.urlopen(server.root, timeout=BOUND)  # noqa: S310 - our own; the silent one came first
+        server.close()
+        assert silent.recv(1) == b""
+
+
+def test_a_git_that_cannot_serve(git_remote: Make, tmp_path: Path) -> None:
+    """If git gives no answer, its words are told."""
+    bare = git_remote("ok").bare
+    broken = Git(bare.path, bare.env | {"GIT_EXEC_PATH": str(tmp_path)})
+    request = Request(method="GET", path="/project.git/info/refs", query="", headers={}, body=b"")
+    with pytest.raises(MachineError, match=r"gave no answer: .*not a git command"):
+        serve(request, broken, {})
 
 
 # ---------------------------------------------------------------- clean-up
