@@ -159,7 +159,7 @@ class Side:
 
     def break_off(self, request: Request) -> Reply | None:
         """Break the connection in the midst of the answer, or before a push is even looked at."""
-        if request.method == "GET" or request.body == b"0000" or _lists_for_a_clone(request.body):
+        if request.method == "GET" or _lists_for_a_clone(request.body):
             return serve(request, self._bare, {})
         reply = serve(request, self._bare, {}) if request.service == "git-upload-pack" else None
         self._trouble(request)

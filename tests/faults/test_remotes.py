@@ -235,7 +235,7 @@ def test_the_lock_is_real(times: int | None, git_remote: Make) -> None:
 
 
 def test_a_push_that_comes_in_pieces(git_remote: Make) -> None:
-    """A pack above git's buffer is announced first and comes in chunks: the announcement is no trouble, the pack is."""
+    """A pack above git's buffer is announced first and comes in chunks: broken off it is one trouble, and then it arrives."""
     remote = git_remote("flaky")
     remote.clone.commit("large", large=os.urandom(3_000_000))
     done = run("push", cwd=remote.clone.path)
