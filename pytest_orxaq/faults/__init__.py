@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from .commands import FlakyCommand as FlakyCommand
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
+    from .killing import Interrupted as Interrupted
+    from .killing import Killed as Killed
+    from .killing import NeverCame as NeverCame
+    from .moments import After as After
+    from .moments import OnCommand as OnCommand
+    from .moments import OnFile as OnFile
+    from .moments import OnOutput as OnOutput
     from .presets import DOCKER_TOOMANY as DOCKER_TOOMANY
     from .presets import GIT_503 as GIT_503
     from .presets import GIT_AUTH as GIT_AUTH
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     from .troubles import Truth as Truth
 
 _WHERE = {
+    "After": "moments",
     "Arm": "troubles",
     "Call": "commands",
     "DOCKER_TOOMANY": "presets",
@@ -45,8 +53,14 @@ _WHERE = {
     "GIT_TIMEOUT": "presets",
     "Git": "isolation",
     "GitLock": "handles",
+    "Interrupted": "killing",
+    "Killed": "killing",
     "LockKind": "recipes",
     "NPM_ECONNRESET": "presets",
+    "NeverCame": "killing",
+    "OnCommand": "moments",
+    "OnFile": "moments",
+    "OnOutput": "moments",
     "PIP_503": "presets",
     "Preset": "presets",
     "SSH_255": "presets",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .commands import FlakyCommand
     from .handles import GitLock
     from .isolation import Git, Isolation
+    from .killing import Interrupted, Killed
     from .troubles import Faults
 
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 SEED_VARIABLE = "ORXAQ_FAULT_SEED"
 _SEED = pytest.StashKey[int]()
-_FIXTURES = frozenset({"faults", "stale_git_lock", "live_git_lock", "flaky_command"})
+_FIXTURES = frozenset(
+    {"faults", "stale_git_lock", "live_git_lock", "flaky_command", "killed_process", "interrupted_run"}
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -186,3 +189,30 @@ def flaky_command(_orxaq_faults: "Faults") -> "Callable[..., FlakyCommand]":
     from .commands import Commands  # noqa: PLC0415 - see above
 
     return Commands(_orxaq_faults).flaky
+
+
+# ---------------------------------------------------------------- killed processes
+
+
+@pytest.fixture
+def killed_process(_orxaq_faults: "Faults") -> "Callable[..., Killed]":
+    """Start a command and kill it at a moment: ``killed_process(cmd, when=OnOutput("ready"), sig=SIGKILL, group=True, cwd=None, ...)``.
+
+    Returns a ``Killed``: ``pid``, ``returncode``, ``output``, ``at``, ``survivors``. The moments are ``After``,
+    ``OnOutput``, ``OnFile`` and ``OnCommand``; a command that never comes to it fails the test.
+    """
+    from .killing import Killing  # noqa: PLC0415 - see above
+
+    return Killing(_orxaq_faults).killed
+
+
+@pytest.fixture
+def interrupted_run(_orxaq_faults: "Faults") -> "Callable[..., Interrupted]":
+    """Run pytest or a gate and interrupt it at a moment: ``interrupted_run(["pytest"], at=OnOutput("test_slow"), sig=SIGINT, ...)``.
+
+    Returns an ``Interrupted``: as ``killed_process``, with ``where`` it ran and which files it has ``left`` there. It may
+    take its time to end; what it leaves running is in ``survivors``, and ended.
+    """
+    from .killing import Killing  # noqa: PLC0415 - see above
+
+    return Killing(_orxaq_faults).interrupted
