@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .commands import Call as Call
     from .commands import FlakyCommand as FlakyCommand
+    from .disks import Filled as Filled
+    from .disks import FullDisk as FullDisk
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
     from .killing import Interrupted as Interrupted
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .presets import PIP_503 as PIP_503
     from .presets import SSH_255 as SSH_255
     from .presets import Preset as Preset
+    from .readonly import ReadOnly as ReadOnly
     from .recipes import LockKind as LockKind
     from .troubles import Arm as Arm
     from .troubles import FaultEvent as FaultEvent
@@ -44,7 +47,9 @@ _WHERE = {
     "DOCKER_TOOMANY": "presets",
     "FaultEvent": "troubles",
     "Faults": "troubles",
+    "Filled": "disks",
     "FlakyCommand": "commands",
+    "FullDisk": "disks",
     "GIT_503": "presets",
     "GIT_AUTH": "presets",
     "GIT_DNS": "presets",
@@ -63,6 +68,7 @@ _WHERE = {
     "OnOutput": "moments",
     "PIP_503": "presets",
     "Preset": "presets",
+    "ReadOnly": "readonly",
     "SSH_255": "presets",
     "Truth": "troubles",
 }

@@ -98,7 +98,7 @@ def run(command: Sequence[str], said: Iterable[str], *, seed: int) -> Ended:
         stack.callback(notes.close)
         faults = _Alone(seed=seed, name="", folder=notes.folder, leftovers=notes, require=True)
         stack.callback(faults.close)
-        stack.enter_context(notes.marked())
+        stack.enter_context(notes.marked(faults.mark))
         for each in said:
             _meant(each).lay(faults, each)
         try:

@@ -48,15 +48,16 @@ class Arrival:
         return self._happened
 
     def _look(self) -> None:
-        """Watch the folder in which the next part of the path will come, then see what is there already."""
+        """Watch the folder in which the next part of the path will come, then see what is there already.
+
+        What comes between the two steps is seen at the next look, unless it is gone again.
+        """
         folder = self._path.parent
         while not folder.is_dir():
             folder = folder.parent
         if self.descriptor != -1 and folder not in self._watches.values():
             number = self._libc.inotify_add_watch(self.descriptor, os.fsencode(folder), _CREATED | _MOVED_HERE)
             self._watches[number] = folder
-            if folder != self._path.parent and self._path.parent.is_dir():
-                self._look()
         self._happened = self._happened or os.path.lexists(self._path)
 
     def _named(self) -> bool:

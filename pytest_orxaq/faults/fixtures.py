@@ -19,9 +19,11 @@ import pytest
 
 if TYPE_CHECKING:
     from .commands import FlakyCommand
+    from .disks import FullDisk
     from .handles import GitLock
     from .isolation import Git, Isolation
     from .killing import Interrupted, Killed
+    from .readonly import ReadOnly
     from .troubles import Faults
 
 
@@ -29,8 +31,19 @@ if TYPE_CHECKING:
 
 SEED_VARIABLE = "ORXAQ_FAULT_SEED"
 _SEED = pytest.StashKey[int]()
+_CONCERNED = pytest.StashKey[bool]()
 _FIXTURES = frozenset(
-    {"faults", "stale_git_lock", "live_git_lock", "flaky_command", "killed_process", "interrupted_run"}
+    {
+        "faults",
+        "flaky_command",
+        "full_disk",
+        "interrupted_run",
+        "killed_process",
+        "live_git_lock",
+        "no_leaks",
+        "readonly_tree",
+        "stale_git_lock",
+    }
 )
 
 
@@ -81,11 +94,20 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return None if told is None else f"orxaq: faults with seed {told}"
 
 
-def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the tests watched if any has faults."""
+    if any(not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) for item in session.items):
+        from .reporting import attend  # noqa: PLC0415 - see above
+
+        attend(session.config)
+        session.config.stash[_CONCERNED] = True
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
     """Say the seed that was drawn, if any test has faults."""
-    drawn = config.getoption("orxaq_fault_seed") is None
-    concerned = drawn and any(not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) for item in items)
-    return f"orxaq: faults with seed {config.stash[_SEED]}" if concerned else None
+    drawn = config.getoption("orxaq_fault_seed") is None and config.stash.get(_CONCERNED, False)
+    return f"orxaq: faults with seed {config.stash[_SEED]}" if drawn else None
 
 
 # ---------------------------------------------------------------- the faults of a test
@@ -98,7 +120,7 @@ def _orxaq_faults(request: pytest.FixtureRequest, tmp_path: Path) -> "Iterator[F
 
     faults = enlist(request.node, request.config.stash[_SEED], tmp_path)
     try:
-        with faults.leftovers.marked():
+        with faults.leftovers.marked(faults.mark):
             yield faults
     finally:
         faults.close()
@@ -122,9 +144,7 @@ def faults(_orxaq_faults: "Faults") -> "Faults":
 @pytest.fixture
 def _orxaq_isolation(_orxaq_faults: "Faults", tmp_path: Path) -> "Isolation":
     """A home and a git configuration of their own, in the test's folder."""
-    if sys.platform == "win32":
-        _orxaq_faults.lacks("These fixtures need a POSIX system.")
-
+    _posix(_orxaq_faults)
     from .isolation import Isolation  # noqa: PLC0415 - see above
 
     return Isolation(tmp_path)
@@ -174,6 +194,53 @@ def live_git_lock(
     from .locks import Locks  # noqa: PLC0415 - see above
 
     return Locks(_orxaq_faults, _orxaq_isolation, request.config.rootpath).live
+
+
+# ---------------------------------------------------------------- the machine
+
+
+@pytest.fixture
+def full_disk(_orxaq_faults: "Faults") -> "FullDisk":
+    """Run out of room: ``full_disk.file``, ``full_disk.run(command, size="256k", setup="")``, ``full_disk.quota(bytes)``.
+
+    ``file`` is a path to which nobody can write for ENOSPC; ``run`` gives a command a small disk as its working folder;
+    within ``with full_disk.quota(bytes):`` no file grows beyond so many bytes (EFBIG).
+    """
+    _posix(_orxaq_faults)
+    from .disks import FullDisk  # noqa: PLC0415 - see above
+
+    return FullDisk(_orxaq_faults)
+
+
+@pytest.fixture
+def readonly_tree(_orxaq_faults: "Faults", tmp_path_factory: pytest.TempPathFactory) -> "Callable[..., ReadOnly]":
+    """Let nobody write below a folder: ``readonly_tree(path, how="auto")``; ``how`` is mount, chmod or immutable.
+
+    Returns a ``ReadOnly``: ``path``, ``how``, ``errno``, ``undo()``. What a write goes through is never called read-only.
+    """
+    _posix(_orxaq_faults)
+    from .readonly import ReadOnlyTrees  # noqa: PLC0415 - see above
+
+    return ReadOnlyTrees(_orxaq_faults, tmp_path_factory.getbasetemp()).make
+
+
+@pytest.fixture
+def no_leaks(request: pytest.FixtureRequest, _orxaq_faults: "Faults") -> None:
+    """Fail the test if it leaves anything behind once all its fixtures are undone.
+
+    Processes it started, in whatever session; threads; sockets; another working folder; changed variables; git locks in
+    its folder; changes in the repository of these tests or the user's settings of git. Processes are ended then, folder
+    and variables put right.
+    """
+    _posix(_orxaq_faults)
+    from .reporting import watch  # noqa: PLC0415 - see above
+
+    watch(request.node, _orxaq_faults)
+
+
+def _posix(faults: "Faults") -> None:
+    if sys.platform == "win32":
+        faults.lacks("These fixtures need a POSIX system.")
 
 
 # ---------------------------------------------------------------- commands

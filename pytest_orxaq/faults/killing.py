@@ -163,12 +163,13 @@ class _Run:
 
     def _await(self, companion: Companion, watched: Watch, listening: "_Listening") -> None:
         until = time.monotonic() + self.timeout
-        while not watched.reached(bytes(self.said)):
-            if not companion.alive:
+        while True:
+            ended = not companion.alive
+            if ended:  # its last words count too
                 listening.drain()
-                # Both may have come at once: the last word counts too.
-                if watched.reached(bytes(self.said)):
-                    break
+            if watched.reached(bytes(self.said)):
+                return
+            if ended:
                 raise self._complaint(f"it ended with {companion.stop()} before that")
             if time.monotonic() > until:
                 raise self._complaint(f"{self.timeout:g} s have passed")

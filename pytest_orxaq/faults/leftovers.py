@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..errors import MachineError
 from ..system import process
 
 
@@ -31,6 +32,8 @@ class Leftovers:
         self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=top))
         self._alive = os.open(self.folder / _ALIVE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._alive, fcntl.LOCK_EX)
+        # Open from the beginning: a test may become another user, who could not open it.
+        self._undo = os.open(self.folder / _UNDO, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     @property
     def mark(self) -> str:
@@ -41,20 +44,28 @@ class Leftovers:
         """Note the mode that a file or folder has now, before it is changed."""
         self._note("mode", str(path.absolute()), stat.S_IMODE(path.lstat().st_mode))
 
+    def mount(self, path: Path) -> None:
+        """Note a folder over which something is about to be mounted."""
+        self._note("mount", str(path.absolute()))
+
+    def flag(self, path: Path) -> None:
+        """Note a tree that is about to be made immutable."""
+        self._note("flag", str(path.absolute()))
+
     def _note(self, *record: object) -> None:
-        with (self.folder / _UNDO).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        os.write(self._undo, json.dumps(record).encode() + b"\n")
 
     def close(self) -> None:
         """All is undone: remove the folder."""
-        os.close(self._alive)
+        for descriptor in (self._undo, self._alive):
+            os.close(descriptor)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextlib.contextmanager
-    def marked(self) -> Iterator[None]:
-        """While this lasts, what is started bears the mark."""
+    def marked(self, own: str) -> Iterator[None]:
+        """While this lasts, what is started bears the mark of all, and one of its own."""
         before = os.environ.get(MARK)
-        os.environ[MARK] = os.pathsep.join(filter(None, (before, self.mark)))
+        os.environ[MARK] = os.pathsep.join(filter(None, (before, self.mark, own)))
         try:
             yield
         finally:
@@ -87,30 +98,37 @@ def sweep(top: Path) -> list[Path]:
             except OSError:  # it lives, or begins to, or somebody else sweeps it
                 continue
             process.kill_bearers(MARK, folder.name)
-            for path, mode in _modes(folder / _UNDO):
-                with contextlib.suppress(OSError):
-                    os.chmod(path, mode)
+            for record in _records(folder / _UNDO):
+                _undo(record)
             shutil.rmtree(folder, ignore_errors=True)
             swept.append(folder)
     return swept
 
 
-def _modes(notes: Path) -> Iterator[tuple[str, int]]:
-    """The modes noted, the latest first: what was changed twice had its own before the first change."""
+def _records(notes: Path) -> Iterator[object]:
+    """What was noted, the latest first: a file whose mode was changed twice had its own before the first change."""
     try:
         lines = notes.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return
     for line in reversed(lines):
-        match _read(line):
+        with contextlib.suppress(ValueError):  # a line that was cut off when its writer died
+            yield json.loads(line)
+
+
+def _undo(record: object) -> None:
+    """Undo what a record says, if it still is so. What cannot be undone must not keep the tests from running."""
+    with contextlib.suppress(OSError, MachineError):
+        match record:
             case ["mode", str(path), int(mode)]:
-                yield path, mode
+                os.chmod(path, mode)
+            case ["mount", str(path)]:
+                process.ask(("umount", "--lazy", path), directory=Path("/"), environment=None)
+            case ["flag", str(path)] if os.path.lexists(path):
+                process.ask(
+                    ("find", path, "!", "-type", "l", "-exec", "chattr", "-i", "{}", "+"),
+                    directory=Path("/"),
+                    environment=None,
+                )
             case _:
-                continue
-
-
-def _read(line: str) -> object:
-    """A record; None of a line that was cut off when its writer died."""
-    with contextlib.suppress(ValueError):
-        return json.loads(line)
-    return None
+                pass

@@ -1,6 +1,5 @@
 """Git locks made on purpose: stale ones, of a git that was killed, and live ones, of a git that is held."""
 
-import difflib
 import os
 import shutil
 import socket
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from ..errors import RepositoryError, UsageError
 from ..system.process import ask
+from . import choices
 from .handles import GitLock, Grip
 from .holders import Holder, a_dead_pid
 from .identity import Identity
@@ -222,10 +222,7 @@ class Locks:
 
 def _check(kind: str, size: str | None, *, organic: bool) -> None:
     """Raise UsageError for a kind or size that there is not."""
-    if kind not in KINDS:
-        close = difflib.get_close_matches(kind, KINDS, 1, 0.5)
-        meant = f" Did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"There is no kind of lock {kind!r}.{meant}", advice=f"The kinds: {', '.join(KINDS)}.")
+    choices.check(kind, KINDS, "kind of lock")
     if size not in {None, "empty", "full"}:
         raise UsageError(f"There is no size {size!r}.", advice="The sizes: empty, full; None is what git makes of it.")
     if size is not None and organic and kind not in SIZED:

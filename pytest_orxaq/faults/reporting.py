@@ -5,26 +5,35 @@ from pathlib import Path
 
 import pytest
 
-from . import leftovers
+from . import leaks, leftovers
 from .troubles import Faults
 
 
 _LEFTOVERS = pytest.StashKey[leftovers.Leftovers]()
 _FAULTS = pytest.StashKey[Faults]()
+_BEFORE = pytest.StashKey[leaks.Snapshot]()
+_WATCH = pytest.StashKey[leaks.Watch]()
 _PASSED = pytest.StashKey[bool]()  # whether the test's own code has passed
 
+_PLUGIN = "orxaq-fault-reports"
 SHOWN = 50  # events, of a test with more the first and the last
 _SECTION = "faults (pytest-orxaq)"
 _EVENT, _SEED = "orxaq.fault", "orxaq.fault_seed"  # names of properties
 
 
+def attend(config: pytest.Config) -> None:
+    """Watch the tests from here on; once is enough."""
+    if not config.pluginmanager.has_plugin(_PLUGIN):
+        config.pluginmanager.register(_Reporting(), _PLUGIN)
+
+
 def enlist(item: pytest.Item, seed: int, folder: Path) -> Faults:
-    """Begin the faults of a test; those of the first one have the reports watched, and clear up after dead runs."""
+    """Begin the faults of a test; with those of the first one, dead runs are cleared up after."""
     config = item.config
+    attend(config)
     if _LEFTOVERS not in config.stash:
         config.stash[_LEFTOVERS] = leftovers.begin()
         config.add_cleanup(config.stash[_LEFTOVERS].close)
-        config.pluginmanager.register(_Reporting(), "orxaq-fault-reports")
     faults = Faults(
         seed=seed,
         name=_name(item),
@@ -34,6 +43,12 @@ def enlist(item: pytest.Item, seed: int, folder: Path) -> Faults:
     )
     item.stash[_FAULTS], item.stash[_PASSED] = faults, False
     return faults
+
+
+def watch(item: pytest.Item, faults: Faults) -> None:
+    """Have what the test leaves behind found, once all its fixtures are undone."""
+    project, before = item.config.rootpath, item.stash.get(_BEFORE, None)
+    item.stash[_WATCH] = leaks.Watch(project, faults.folder, faults.mark, before)
 
 
 def _name(item: pytest.Item) -> str:
@@ -59,8 +74,26 @@ class _Reporting:
         if call.when == "call":
             item.stash[_PASSED] = report.passed
         if report.failed:
-            report.sections.append((_SECTION, "\n".join([*events, _repeat(faults.seed)])))
+            # First: of many sections, reports show the first ones.
+            report.sections.insert(0, (_SECTION, "\n".join([*events, _repeat(faults.seed)])))
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """See what there is before any fixture of a test that is to leave nothing."""
+        if "no_leaks" in getattr(item, "fixturenames", ()):
+            item.stash[_BEFORE] = leaks.Snapshot.take(item.config.rootpath)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:
+        """See what is left when all is undone: fixtures are, in whatever order they were asked for."""
+        yield
+        watched = item.stash.get(_WATCH, None)
+        if watched is not None:
+            del item.stash[_WATCH]
+            left = watched.leaks()
+            if left:
+                pytest.fail("\n".join(["Left behind:", *left]), pytrace=False)
 
 
 def _replace(properties: list[tuple[str, object]], seed: int, events: list[str]) -> None:

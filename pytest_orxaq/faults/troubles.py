@@ -1,5 +1,6 @@
 """What one test has of its faults: a seed, a log, what is armed and has to fire, and the way back to peace."""
 
+import os
 import random
 import time
 
@@ -72,11 +73,12 @@ class Faults:
         """
         self.seed = seed
         self._name = name
+        self.mark = os.urandom(8).hex()  # what the processes bear that are started during the test
         self.rng = self._random("")  # the same for this test in whatever order, selection or worker it runs
         self.stack = ExitStack()  # what is undone after the test, the last first
         self.leftovers = leftovers
         self.complaints: list[str] = []  # what the test did that it must not do, as sentences
-        self._folder = folder / ".orxaq"
+        self.folder = folder
         self._rooms = 0
         self._require = require
         self._began = _now()
@@ -186,7 +188,7 @@ class Faults:
     def new_room(self) -> Path:
         """A new folder for what a fixture needs: out of the way of the test's own files, and gone with them."""
         self._rooms += 1
-        room = self._folder / f"faults{self._rooms}"
+        room = self.folder / ".orxaq" / f"faults{self._rooms}"
         room.mkdir(parents=True)
         return room
 

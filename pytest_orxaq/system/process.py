@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -279,7 +279,7 @@ class _Attempt:
         until = time.monotonic() + supervisor.SWEEP
         while found := list(self._marked()):
             if time.monotonic() > until:
-                return tuple(LeakedProcess(**json.loads(text)) for text in map(supervisor.described, found) if text)
+                return tuple(_described(found))
             if group:
                 supervisor.kill_group(group)
             _kill(found)
@@ -332,29 +332,29 @@ def _kill(pids: Sequence[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def bearers(name: str, mark: str) -> list[int]:
+def bearers(name: str, mark: str) -> list[LeakedProcess]:
     """The living processes of this user, but this one, with a mark among those that a variable of theirs lists."""
     found = []
     for pid in supervisor.processes():
-        status = supervisor.stat(pid)
-        if pid == os.getpid() or not status or status[0] in b"ZX" or not _is_own(pid):
-            continue
-        variables = dict(
-            entry.partition(b"=")[::2] for entry in supervisor.content(f"/proc/{pid}/environ").split(b"\0")
-        )
-        if os.fsencode(mark) in variables.get(os.fsencode(name), b"").split(os.fsencode(os.pathsep)):
-            found.append(pid)
+        if pid != os.getpid() and _lives(pid) and _is_own(pid):
+            entries = supervisor.content(f"/proc/{pid}/environ").split(b"\0")
+            variables = dict(entry.partition(b"=")[::2] for entry in entries)
+            if os.fsencode(mark) in variables.get(os.fsencode(name), b"").split(os.fsencode(os.pathsep)):
+                found.append(pid)
+    return _described(found)
+
+
+def kill_bearers(name: str, mark: str) -> list[LeakedProcess]:
+    """Kill all that bear a mark, and whatever they start meanwhile; what still lives after a moment."""
+    until = time.monotonic() + supervisor.SWEEP
+    while (found := bearers(name, mark)) and time.monotonic() < until:
+        _kill([process.pid for process in found])
     return found
 
 
-def kill_bearers(name: str, mark: str) -> tuple[LeakedProcess, ...]:
-    """Kill all that bear a mark, and whatever they start meanwhile; what still lives after a moment."""
-    until = time.monotonic() + supervisor.SWEEP
-    while found := bearers(name, mark):
-        if time.monotonic() > until:
-            return tuple(LeakedProcess(**json.loads(text)) for text in map(supervisor.described, found) if text)
-        _kill(found)
-    return ()
+def _described(pids: Iterable[int]) -> list[LeakedProcess]:
+    """Processes in words, but those that have ended."""
+    return [LeakedProcess(**json.loads(text)) for text in map(supervisor.described, pids) if text]
 
 
 class _Conversation:

@@ -104,6 +104,8 @@ def test_what_comes_too_late(killed_process: Kill, tmp_path: Path) -> None:
         killed_process(["sh", "-c", "echo no; exit 7"], when=OnCommand("git", 2), cwd=tmp_path)
     with pytest.raises(NeverCame, match=r"after 600 s: it ended with 0 before that\.\nIt said nothing"):
         killed_process(["true"], when=After(600))
+    with pytest.raises(NeverCame, match="it ended with 3 before that"):
+        killed_process(["sh", "-c", "sleep 600 & exit 3"], when=OnOutput("x"))
     assert killed_process(["echo", "bye"], when=OnOutput("bye")).output == "bye\n"
     with pytest.raises(NeverCame, match=r"on file x: 0\.05 s have passed"):
         killed_process(waiting("true"), when=OnFile("x"), cwd=tmp_path, timeout=0.05)

@@ -60,11 +60,11 @@ def test_what_a_killed_run_left_is_undone(killed: Callable[[str], str], top: Pat
     tree.mkdir(mode=0o750)
     said = killed(
         f"tree = Path({str(tree)!r})\nleft.mode(tree); tree.chmod(0o500); left.mode(tree); tree.chmod(0)\n"
-        "with left.marked(): child = subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=2)\n"
+        "with left.marked('t'): child = subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=2)\n"
         "print(left.mark, child.pid, end='')"
     )
     mark, pid = said.split()
-    assert process.bearers(MARK, mark) == [int(pid)]
+    assert [found.pid for found in process.bearers(MARK, mark)] == [int(pid)]
     assert sweep(top) == [top / mark]
     assert not process.bearers(MARK, mark)
     assert tree.stat().st_mode & 0o777 == 0o750
@@ -74,10 +74,10 @@ def test_what_a_killed_run_left_is_undone(killed: Callable[[str], str], top: Pat
 def test_what_lives_is_spared(top: Path) -> None:
     """Notes of a living process are not touched, nor are its processes; at its own end it leaves nothing."""
     own = begin()
-    with own.marked(), subprocess.Popen(["sleep", "600"]) as child:
+    with own.marked("t"), subprocess.Popen(["sleep", "600"]) as child:
         try:
             assert sweep(top) == []
-            assert child.pid in process.bearers(MARK, own.mark)
+            assert child.pid in [found.pid for found in process.bearers(MARK, own.mark)]
         finally:
             child.send_signal(signal.SIGKILL)
     assert own.folder.is_dir()
@@ -89,12 +89,15 @@ def test_marks_are_listed(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is started within a marked process bears both marks; afterwards the variable is what it was."""
     monkeypatch.delenv(MARK, raising=False)
     outer, inner = begin(), begin()
-    with outer.marked(), inner.marked():
-        assert os.environ[MARK].split(os.pathsep) == [outer.mark, inner.mark]
+    with outer.marked("t"), inner.marked("u"):
+        assert os.environ[MARK].split(os.pathsep) == [outer.mark, "t", inner.mark, "u"]
         with subprocess.Popen(["sleep", "600"]) as child:
-            assert process.bearers(MARK, outer.mark) == process.bearers(MARK, inner.mark) == [child.pid]
+            for mark in (outer.mark, inner.mark):
+                assert [(found.pid, found.command) for found in process.bearers(MARK, mark)] == [
+                    (child.pid, "sleep 600")
+                ]
             assert process.bearers(MARK, outer.mark[:-1]) == []
-            assert process.kill_bearers(MARK, outer.mark) == ()
+            assert process.kill_bearers(MARK, outer.mark) == []
     assert MARK not in os.environ
     assert top.is_dir()
 
@@ -126,11 +129,11 @@ def test_what_does_not_die_at_once(top: Path) -> None:
     """What a marked process goes on starting while it is killed is killed too, until none is left."""
     own = begin()
     fork = "import os, signal\nfor _ in range(8):\n    if os.fork() == 0: os.setsid()\nsignal.pause()"
-    with own.marked(), subprocess.Popen([sys.executable, "-c", fork]) as child:
+    with own.marked("t"), subprocess.Popen([sys.executable, "-c", fork]) as child:
         until = time.monotonic() + 30
         while len(process.bearers(MARK, own.mark)) < 3:
             assert time.monotonic() < until
-        assert process.kill_bearers(MARK, own.mark) == ()
+        assert process.kill_bearers(MARK, own.mark) == []
         assert child.wait(30) == -signal.SIGKILL
     own.close()
     assert not list(top.iterdir())

@@ -384,8 +384,8 @@ def test_several_at_once(isolated_git: Callable[..., Git], stale_git_lock: Make,
 @pytest.mark.parametrize(
     ("kind", "options", "words"),
     [
-        ("indx", {}, "There is no kind of lock 'indx'. Did you mean 'index'?\nThe kinds: index, index-hook, "),
-        ("???", {}, "There is no kind of lock '???'.\nThe kinds: "),
+        ("indx", {}, "There is no kind of lock 'indx'. Did you mean 'index'?\nThere are: index, index-hook, "),
+        ("???", {}, "There is no kind of lock '???'.\nThere are: "),
         ("index", {"size": "huge"}, "There is no size 'huge'.\nThe sizes: empty, full"),
         ("config", {"size": "full"}, "The size of git's own lock of kind 'config' cannot be chosen.\nThose of index, "),
     ],
