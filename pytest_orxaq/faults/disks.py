@@ -128,10 +128,9 @@ def _is_device(path: Path) -> bool:
     try:
         os.mknod(path, stat.S_IFCHR | 0o666, os.stat(_FULL).st_rdev)
         path.chmod(0o666)
-        with path.open("wb", buffering=0) as device:
-            device.write(b"x")
+        path.write_bytes(b"x")
     except OSError as error:
         if error.errno == errno.ENOSPC:
             return True
-        path.unlink(missing_ok=True)  # on a file system without devices
+    path.unlink(missing_ok=True)  # what was made on a file system without devices
     return False
