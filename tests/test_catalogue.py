@@ -240,7 +240,7 @@ def test_a_batch_says_how_the_rules_did_at_first_sight(name: str) -> None:
     right, wrong = counts["transient, right"], counts["transient, wrong"]
     kept, lost = counts["permanent, right"], counts["permanent, wrong"]
     assert [int(number) for number in said.groups()] == [right, right + wrong, kept, kept + lost]
-    assert right + wrong >= 60
+    assert right + wrong >= 40
     assert all(line["held_out"] for line in BATCHES[name])
 
 
