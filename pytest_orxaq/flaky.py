@@ -8,6 +8,7 @@ import json
 import math
 import time
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 AGAIN: Final = "orxaq_again"  # of a failure after which the test is tried again: JSON
 HELD: Final = "orxaq_held"  # of a subtest's failure, while nobody knows what becomes of the test: the exception's type
 
+SPENT: Final = "the retries that this run may make at all levels (ORXAQ_RETRIES) are spent"
 _KILLED: Final = -9  # SIGKILL, mostly the kernel's for want of memory; other signals are the code's doing
 _RETRIES_OF_A_CRASH: Final = 1
 
@@ -24,8 +26,12 @@ _RETRIES_OF_A_CRASH: Final = 1
 class Flaky:
     """Gathers the attempts of tests, and tells of them when their tests are over."""
 
-    def __init__(self, config: pytest.Config, *, crashes_until: float | None = None) -> None:
+    def __init__(
+        self, config: pytest.Config, *, crashes_until: float | None = None, spend: Callable[[], bool] = lambda: True
+    ) -> None:
+        """``spend``: takes one of the retries that all levels share, if one is left, and says whether."""
         self._config = config
+        self._spend = spend
         # Until when, on CLOCK_MONOTONIC, a test whose worker was killed may be tried again.
         self._crashes_until = -math.inf if crashes_until is None else crashes_until
         self._attempts: dict[str, list[Any]] = {}  # reports of failed attempts, by test
@@ -61,6 +67,9 @@ class Flaky:
         tried = [id for id, _ in self._killed].count(crashitem)
         late = time.monotonic() >= self._crashes_until
         if late or tried >= _RETRIES_OF_A_CRASH or process is None or process.wait(10) != _KILLED:
+            return
+        if not self._spend():
+            report.longrepr += f" (SIGKILL; not tried again: {SPENT})"
             return
         try:
             sched.mark_test_pending(crashitem)

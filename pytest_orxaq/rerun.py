@@ -10,27 +10,31 @@ timers of pytest-timeout and faulthandler, and what pytest itself does for warni
 keep something of their own for each test (pytest-json-report does), and must not meet the same test twice.
 """
 
+import functools
 import json
 import math
 import os
 import random
 import time
 
+from collections import defaultdict
 from collections.abc import Callable, Generator
 from typing import Any, Final, Literal, NamedTuple
 
 import pytest
 
 from .actions import Action
+from .core import breaker
 from .core.exceptions import caused_by, rule_for
 from .core.retry import bound, fits
-from .flaky import AGAIN, HELD, Flaky
+from .flaky import AGAIN, HELD, SPENT, Flaky
 
 
 RETRIES: Final = 2  # of a marked test that does not say
 DELAY: Final = 1.0  # seconds, the most before the first retry
 LONGEST_DELAY: Final = 30.0
-_HOPELESS: Final = 3  # tests in a row that failed at each attempt, after which no time is spent on more of them
+# Tests in a row that failed of one kind at each attempt, after which time is spent on one of them only now and then.
+_HOPELESS: Final = breaker.Rules(threshold=3, window=breaker.LONGEST, cooldown=60.0)
 _SECTION: Final = "orxaq"  # of a report, with what it has to say on repetitions
 _sleep, _monotonic = time.sleep, time.monotonic  # tests replace those in time
 _chance = random.SystemRandom()  # tests seed the other one, and machines that fail together must not come back together
@@ -114,18 +118,26 @@ class Rerun:
         self._every = every
         self._unmarked = general if every and not self._rival else None
         self._terms: dict[pytest.Item, Terms | str] = {}  # of marked tests, or what is wrong with the mark
-        self._left: set[pytest.Item] = set()  # to other plugins
+        self._left: set[pytest.Item] = set()  # to plugins that repeat what has their marker
+        self._apart: set[pytest.Item] = set()  # to pytest-forked: such a test may take its process with it
         self._broken: list[Any] = []  # fixtures of classes, modules and the session whose setup failed
         self._trial: _Trial | None = None
         self._deadline = deadline()
-        self._purse = os.environ.get("ORXAQ_RETRIES", "")  # now: tests change the environment
-        self._hopeless = 0  # tests in a row that failed at each attempt
+        self._spend = purse()
+        self._kinds: defaultdict[str, breaker.Row] = defaultdict(
+            breaker.Row
+        )  # of failures, by type: is it worth while?
         if not self._rival:
             self._examine(session.items)
 
     def _examine(self, items: list[pytest.Item]) -> None:
         others = any(self._config.pluginmanager.has_plugin(plugin) for plugin in _RIVALS)
+        forks = self._config.pluginmanager.has_plugin("pytest_forked")
+        every = forks and self._config.getoption("forked", False)
         for item in items:
+            if every or (forks and _mark(item, "forked")):
+                self._apart.add(item)
+                continue
             if others and (_mark(item, "flaky") or hasattr(getattr(item, "obj", None), "_flaky_max_runs")):
                 self._left.add(item)
                 continue
@@ -133,13 +145,18 @@ class Rerun:
             if mark is not None:
                 self._terms[item] = _declared(mark, self._general)
 
-    def pytest_report_collectionfinish(self) -> str | None:
-        """Say who repeats tests, if it is somebody else."""
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say who repeats tests, if it is somebody else, and which nobody does."""
+        lines = []
         if self._rival and not self._every:  # else the header has said so
-            return standing_down(self._rival)
+            lines.append(standing_down(self._rival))
         if self._left:
-            return f"orxaq: {len(self._left)} tests with the marker 'flaky' are left to the plugin whose marker that is"
-        return None
+            lines.append(
+                f"orxaq: {len(self._left)} tests with the marker 'flaky' are left to the plugin whose marker that is"
+            )
+        if self._apart:
+            lines.append(f"orxaq: {len(self._apart)} tests are left to pytest-forked, and none of them is tried again")
+        return lines
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -150,7 +167,7 @@ class Rerun:
             return True
         terms = self._terms.get(item, self._unmarked)
         # Only functions are known to be repeatable: a doctest's names, for one, are gone after the first time.
-        if terms is None or item in self._left or not isinstance(item, pytest.Function):
+        if terms is None or not isinstance(item, pytest.Function) or item in self._left or item in self._apart:
             return None
         self._trial = trial = _Trial(item, nextitem, terms, self._broken)
         try:
@@ -213,8 +230,7 @@ class Rerun:
             trial.hook.pytest_runtest_logreport(report=report)
             call, report = trial.phase("call", trial.call)
         if report.passed and not trial.held:
-            if trial.number > 1:
-                self._hopeless = 0
+            self._learn(trial)
             trial.end(call, report)
             return None
         pause, why = self._judge(trial, call, report)
@@ -240,13 +256,9 @@ class Rerun:
         if report.failed and not (call.excinfo is not None and terms.allow(call.excinfo.value)):
             return None, ""  # without an exception it is a strict xfail that passed
         if trial.number > terms.retries:
-            self._hopeless += terms.retries > 0
-            return None, f"tried {trial.number} times, failed each time" if terms.retries else ""
-        if self._hopeless >= _HOPELESS:
-            return (
-                None,
-                f"not tried again: the last {_HOPELESS} tests that were failed each time, so it would only take time",
-            )
+            failure = f"tried {trial.number} times, failed each time" if terms.retries else ""
+            self._learn(trial, failure)
+            return None, failure
         if session.shouldfail or session.shouldstop:
             return None, "not tried again: the run is about to stop"
         poisoned = _poisoned(trial.item)
@@ -255,17 +267,29 @@ class Rerun:
         pause = self._pause(trial.number, terms, call.duration)
         if pause is None:
             return None, "not tried again: the time of this run (ORXAQ_DEADLINE) is nearly up"
-        if not self._spend():
-            return None, "not tried again: the retries that this run may make at all levels (ORXAQ_RETRIES) are spent"
-        return pause, ""
+        hopeless = "" if trial.kind else self._ask(trial, _kind(trial, call, report))
+        if hopeless:
+            return None, hopeless
+        return (pause, "") if self._spend() else (None, f"not tried again: {SPENT}")
 
-    def _spend(self) -> bool:
-        """Whether the gate around us, if there is one, has a retry left, which then is taken."""
-        if not self._purse:
-            return True
-        from .system import purse  # noqa: PLC0415 - only below a gate
+    def _ask(self, trial: "_Trial", kind: str) -> str:
+        """Why a test that failed of that kind for the first time is not worth another attempt; empty if it is."""
+        self._kinds[kind], answer = breaker.step(
+            self._kinds[kind], breaker.Ask(trial.item.nodeid), _monotonic(), _HOPELESS
+        )
+        if answer.verdict is breaker.Verdict.REFUSED:
+            return (
+                f"not tried again: the last {_HOPELESS.threshold} tests with {kind} failed each time;"
+                f" one is tried again in {answer.retry_after:.0f} s at the earliest"
+            )
+        trial.kind, trial.epoch = kind, self._kinds[kind].epoch
+        return ""
 
-        return purse.spend(self._purse)
+    def _learn(self, trial: "_Trial", failure: str = "") -> None:
+        """Keep in mind whether it helped to try a test again."""
+        if trial.kind:
+            report = breaker.Report(trial.epoch, token=trial.item.nodeid, failure=failure)
+            self._kinds[trial.kind], _ = breaker.step(self._kinds[trial.kind], report, _monotonic(), _HOPELESS)
 
     def _pause(self, number: int, terms: Terms, took: float) -> float | None:
         """Seconds to wait after the attempt of that number, or None if the next one might not end in time."""
@@ -277,10 +301,9 @@ class Rerun:
         manager = self._config.pluginmanager
         if not hasattr(self._config, "workerinput") and not manager.has_plugin("orxaq-flaky"):
             manager.register(Flaky(self._config), "orxaq-flaky")
-        if report.failed:
-            exception = call.excinfo.typename
-        else:
-            report.longrepr, exception = trial.held[0].longrepr, getattr(trial.held[0], HELD)
+        exception = _kind(trial, call, report)
+        if not report.failed:
+            report.longrepr = trial.held[0].longrepr
         report.outcome = "rerun"
         report.rerun = trial.number - 1  # what reporters that know of pytest-rerunfailures look for
         facts = {"attempt": trial.number, "exception": exception, "pause": round(pause, 3)}
@@ -298,6 +321,8 @@ class _Trial:
         self.terms = terms
         self.number = 1  # of the attempt
         self.pause: float | None = None  # seconds to wait before the next attempt
+        self.kind = ""  # of the first attempt's failure, once the test is to be tried again
+        self.epoch = 0  # of that kind, then
         self.calling = False  # the test's body runs
         self.held: list[Any] = []  # reports of subtests that failed in this attempt, kept back
         self.lost = False  # a subtest failed for good
@@ -380,7 +405,11 @@ class _Trial:
     def settle(self, report: Any, why: str) -> None:
         """Make the report of a last attempt that did not pass one of a failure, with all there is to know."""
         before = self.held or self.failed[-1:]
-        if not report.failed and before:
+        if isinstance(self.terms, str) and hasattr(report, "wasxfail"):
+            # That a test is expected to fail is no reason to overlook what is wrong with its marker.
+            report.outcome, report.longrepr = "failed", self.terms
+            del report.wasxfail
+        elif not report.failed and before:
             # Skipped or xfailed at last: nothing has shown that the failure before it was not one.
             if report.skipped and not self.held:
                 why = "failed, and was skipped or xfailed when tried again: that is no pass"
@@ -435,6 +464,21 @@ def _declared(mark: pytest.Mark, general: Terms) -> Terms | str:
 
 def _is_failure(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, (Exception, pytest.fail.Exception))
+
+
+def _kind(trial: _Trial, call: Any, report: Any) -> str:
+    """The type of the exception that an attempt failed of, in its body or in a subtest."""
+    return str(call.excinfo.typename if report.failed else getattr(trial.held[0], HELD))
+
+
+def purse() -> Callable[[], bool]:
+    """What says whether the gate around us, if there is one, has a retry left, and then takes it."""
+    handed = os.environ.get("ORXAQ_RETRIES", "")  # now: tests change the environment
+    if not handed:
+        return lambda: True
+    from .system import purse  # noqa: PLC0415 - only below a gate
+
+    return functools.partial(purse.spend, handed)
 
 
 def deadline() -> float:
