@@ -347,9 +347,7 @@ def _played_back(run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup) -> Ou
     if found is None:
         return None
     name, outcome = found
-    words = (
-        f"played back from run {name}: this content has failed so three times in a row; --fresh runs it all the same"
-    )
+    words = f"played back from run {name}: this content has failed so three times in a row"
     run.bench.journal.emit(
         "orxaq.checkpoint.replay",
         words,

@@ -109,7 +109,8 @@ def _explain_outcome(outcome: Outcome) -> list[str]:
         lines.append(f"  key {outcome.key[:16]}")
     if outcome.breaker:
         lines.append(
-            f"  circuit breaker: {outcome.breaker}, open; `orxaq breaker list {outcome.breaker}` shows how it is now"
+            f"  circuit breaker: {outcome.breaker}, open; `orxaq breaker list {outcome.breaker}` shows how it is now,"
+            f" `orxaq breaker reset {outcome.breaker}` closes it"
         )
     if outcome.replayed:
         lines.append(f"  played back: what follows was in run {outcome.replayed}; nothing was run")

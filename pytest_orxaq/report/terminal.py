@@ -13,6 +13,7 @@ from .words import brief, count, seconds
 
 _FAILURES = 10
 _NOTES = 5
+_LINES = 5  # of the output of a command that was not run this time
 _SIGNS = {Tone.GOOD: "✓", Tone.WARN: "!", Tone.BAD: "✗", Tone.QUIET: "·"}
 _COLOURS = {Tone.GOOD: "32", Tone.WARN: "33", Tone.BAD: "31", Tone.QUIET: "2"}
 
@@ -62,6 +63,11 @@ def _checkpoint(outcome: Outcome, paint: _Paint) -> list[str]:
     last = outcome.attempts[-1] if outcome.attempts else None
     if last is None or tone is Tone.GOOD:
         return lines
+    if outcome.replayed and not last.evidence.failures:
+        # Elsewhere the output has just gone by.
+        said = [line for line in last.output_tail.splitlines() if line.strip()]
+        for line in said[-_LINES:]:
+            lines += paint.wrapped("      ", brief(line), style=_COLOURS[Tone.QUIET])
     for test in last.evidence.running[:3]:
         lines += paint.wrapped("      ", f"running when it ended: {brief(test)}")
     for text in last.evidence.contradictions[:3]:
