@@ -383,7 +383,7 @@ def _why(tried: tuple[Attempt, ...], verdict: Verdict) -> str:
         return last
     if len(tried) > 1:
         return f"passed at attempt {len(tried)}; before, {tried[-2].diagnosis.why}"
-    return f"{last}, but {len(tried[-1].evidence.recovered)} of them only when run again"
+    return f"{last}; {len(tried[-1].evidence.recovered)} of them passed only when run again"
 
 
 def _outcome(

@@ -9,6 +9,7 @@ import click
 
 from .. import gate
 from ..core import verdicts
+from ..model import Verdict
 from . import console
 from .options import DURATION, here
 
@@ -102,4 +103,6 @@ def command(
         finished = gate.run(request, audience, os.environ)
     console.conclude(finished.record, finished.report, form)
     verdict = finished.record.verdict or verdicts.of_run(())
+    if verdict is Verdict.FLAKY and fail_on_flaky:
+        click.echo("orxaq: flaky is taken for a failure here, by --fail-on-flaky", err=True)
     return verdicts.exit_code(verdict, finished.record.outcomes, fail_on_flaky=fail_on_flaky)

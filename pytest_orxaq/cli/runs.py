@@ -13,6 +13,7 @@ import click
 
 from .. import gate, history
 from ..core import records
+from ..core.grouping import leading, meaningful_line
 from ..errors import RepositoryError, UsageError
 from ..model import Diagnosis, Outcome, RunRecord
 from ..report import terminal
@@ -125,6 +126,10 @@ def _explain_outcome(outcome: Outcome) -> list[str]:
             lines.append("    the machine's fault: may be tried again")
         if attempt.reduced:
             lines.append(f"    with less parallelism: {' '.join(f'{name}={value}' for name, value in attempt.reduced)}")
+        lines += [
+            f"    failed first, passed when run again: {test.id}: {leading(test).exception}: {meaningful_line(leading(test))}"
+            for test in attempt.evidence.recovered
+        ]
         lines += [f"    contradiction: {words}" for words in attempt.evidence.contradictions]
         lines += [f"    note: {words}" for words in attempt.evidence.notes]
     return lines

@@ -5,7 +5,7 @@ import textwrap
 from ..core.escaping import plain
 from ..core.frames import foreign, frames
 from ..core.grouping import leading, meaningful_line
-from ..model import Outcome, RunRecord, TestResult
+from ..model import Outcome, RunRecord, TestResult, Verdict
 from .tone import Tone
 from .verdicts import TONES, finished, headline, steps
 from .words import brief, count, seconds
@@ -74,9 +74,16 @@ def _checkpoint(outcome: Outcome, paint: _Paint) -> list[str]:
         lines += paint.wrapped("      ", f"contradiction: {brief(text)}")
     for result in last.evidence.failures[:_FAILURES]:
         lines += _failure(result, paint)
+    recovered = last.evidence.recovered if outcome.verdict is Verdict.FLAKY else ()
+    for result in recovered[:_FAILURES]:
+        lines += _failure(result, paint)
     for found in last.evidence.findings[:_FAILURES] if tone is Tone.BAD else ():
         lines += paint.wrapped("      ", f"{found.path}:{found.line}: {found.code} {brief(found.message)}")
-    rest = [(last.evidence.failures, "failing test"), (last.evidence.findings if tone is Tone.BAD else (), "finding")]
+    rest = [
+        (last.evidence.failures, "failing test"),
+        (recovered, "flaky test"),
+        (last.evidence.findings if tone is Tone.BAD else (), "finding"),
+    ]
     lines += [f"      … and {count(len(all_) - _FAILURES, noun)} more" for all_, noun in rest if len(all_) > _FAILURES]
     return lines
 
