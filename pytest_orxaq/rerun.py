@@ -213,6 +213,7 @@ class Rerun:
         """Seconds to wait before the next attempt, or None after the last."""
         item: Any = trial.item
         hook = item.ihook
+        trial.began = _monotonic()
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         if not item._request:  # noqa: SLF001 - as pytest itself does for whoever repeats a test
             item._initrequest()  # noqa: SLF001
@@ -264,7 +265,7 @@ class Rerun:
         poisoned = _poisoned(trial.item)
         if poisoned:
             return None, f"not tried again: {poisoned} could not be set up, and that is not repeated for one test"
-        pause = self._pause(trial.number, terms, call.duration)
+        pause = self._pause(trial, terms)
         if pause is None:
             return None, "not tried again: the time of this run (ORXAQ_DEADLINE) is nearly up"
         hopeless = "" if trial.kind else self._ask(trial, _kind(trial, call, report))
@@ -291,10 +292,11 @@ class Rerun:
             report = breaker.Report(trial.epoch, token=trial.item.nodeid, failure=failure)
             self._kinds[trial.kind], _ = breaker.step(self._kinds[trial.kind], report, _monotonic(), _HOPELESS)
 
-    def _pause(self, number: int, terms: Terms, took: float) -> float | None:
-        """Seconds to wait after the attempt of that number, or None if the next one might not end in time."""
-        pause = _chance.random() * bound(number, base=terms.delay, cap=max(LONGEST_DELAY, terms.delay))
-        return pause if fits(pause + took, None, self._deadline - _monotonic()) else None
+    def _pause(self, trial: "_Trial", terms: Terms) -> float | None:
+        """Seconds to wait after the attempt, or None if the next one, as long with its setup, might not end in time."""
+        now = _monotonic()
+        pause = _chance.random() * bound(trial.number, base=terms.delay, cap=max(LONGEST_DELAY, terms.delay))
+        return pause if fits(pause + now - trial.began, None, self._deadline - now) else None
 
     def _tell(self, trial: "_Trial", call: Any, report: Any, pause: float) -> None:
         """Report a failed attempt as one after which the test is tried again."""
@@ -320,6 +322,7 @@ class _Trial:
         self.hook = item.ihook
         self.terms = terms
         self.number = 1  # of the attempt
+        self.began = 0.0  # the attempt, on CLOCK_MONOTONIC
         self.pause: float | None = None  # seconds to wait before the next attempt
         self.kind = ""  # of the first attempt's failure, once the test is to be tried again
         self.epoch = 0  # of that kind, then

@@ -1188,6 +1188,24 @@ def test_no_retry_after_the_deadline(project: Project, given: float | str, outco
     )
 
 
+SLOW = """
+import pytest
+from conftest import clock
+@pytest.fixture
+def slow(): clock.ahead += 3000
+def test_it(slow, attempt):
+    if attempt == 1: raise ConnectionError
+"""
+
+
+@pytest.mark.parametrize(("left", "outcome"), [(5000.0, "failure"), (9000.0, "flaky")])
+def test_the_next_attempt_takes_its_setup_too(project: Project, left: float, outcome: str) -> None:
+    """A test is not tried again if there is time for its body and none for its setup before it."""
+    project.write({"conftest.py": CLOCK + CONFTEST})
+    given = environment.spell_deadline(time.monotonic() + left, resources.boot_id())
+    assert project.run("--orxaq-retries=1", test=SLOW, ORXAQ_DEADLINE=given) == {"test_it": outcome}, project.out
+
+
 def test_waiting_is_told_and_cannot_be_faked(project: Project) -> None:
     """The wait is within the delay, is said, and is real for tests that replace `time.sleep`."""
     test = """

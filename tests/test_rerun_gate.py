@@ -70,6 +70,13 @@ def test_a_test_that_passed_on_retry_makes_a_flaky_run(
     assert (steady.record["verdict"], steady.code) == ("passed", 0)
 
 
+def test_a_variable_is_named_where_it_makes_no_sense(project: Callable[..., Any]) -> None:
+    """Who has typed no option is told where its value is from."""
+    ran = project({"Makefile": ""}).gate(environment={"ORXAQ_FAIL_ON_FLAKY": "perhaps"})
+    assert ran.code == 2
+    assert "ORXAQ_FAIL_ON_FLAKY" in ran.err
+
+
 def test_another_runner_says_so(project: Callable[..., Any]) -> None:
     """What another runner repeated, and wrote into its JUnit file as surefire does, is flaky too."""
     recipe = "\tcp other.xml out.xml\n"
