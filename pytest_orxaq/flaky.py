@@ -8,7 +8,7 @@ import json
 import math
 import time
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import pytest
@@ -80,6 +80,22 @@ class Flaky:
         report.outcome = "rerun"
         facts = {"attempt": len(self._attempts.get(crashitem, ())) + 1, "exception": "SIGKILL", "pause": 0.0}
         setattr(report, AGAIN, json.dumps(facts))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, Any, Any]:
+        """What was to be tried again, and was not, has failed: with --max-worker-restart there may be no worker left."""
+        result = yield
+        for id, reports in self._attempts.items():
+            if id not in self._ended:
+                self._give_up(id, reports[-1])
+        return result
+
+    def _give_up(self, id: str, last: Any) -> None:
+        why = f"{_said(last)}\nnot tried again: there was no worker left to do it"
+        report: Any = pytest.TestReport(id, last.location, {}, "failed", why, "???")  # type: ignore[arg-type]
+        report.node = last.node
+        self._killed = [each for each in self._killed if each != (id, last.node)]  # its element in JUnit stays
+        self._config.hook.pytest_runtest_logreport(report=report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

@@ -940,6 +940,18 @@ def test_a_killed_worker_alone_is_no_reason(project: Project, arguments: tuple[s
     assert project.code == 1
 
 
+@pytest.mark.parametrize("first", ["True: ", "attempt == 1: raise ConnectionError\n    "])
+@pytest.mark.parametrize(("workers", "restarts"), [(1, 0), (2, 0), (1, 1)])
+def test_no_worker_is_left(project: Project, workers: int, restarts: int, first: str) -> None:
+    """A test that was to be tried again after its worker was killed has failed, and so has the run, if nobody can do it."""
+    options = ("--orxaq-retries=2", f"-n{workers}", f"--max-worker-restart={restarts}")
+    how = f"{first}os.kill(os.getpid(), signal.SIGKILL)"
+    assert project.run(*options, test=CRASH.replace("HOW", how))["test_b"] == "error", project.out
+    assert project.code == 1
+    assert ("not tried again: there was no worker left to do it" in project.out) == (not restarts)
+    assert "FAILED test_it.py::test_b" in project.out
+
+
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_killed_worker_costs_a_retry_of_the_run(project: Project, tmp_path: Path, left: int) -> None:
     """A test whose worker was killed is tried again if the run has a retry left at all levels, which then is taken."""
