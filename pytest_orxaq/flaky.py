@@ -21,6 +21,7 @@ HELD: Final = "orxaq_held"  # of a subtest's failure, while nobody knows what be
 SPENT: Final = "the retries that this run may make at all levels (ORXAQ_RETRIES) are spent"
 _KILLED: Final = -9  # SIGKILL, mostly the kernel's for want of memory; other signals are the code's doing
 _RETRIES_OF_A_CRASH: Final = 1
+_DYING: Final = 5  # seconds, the most that the kernel may take to clear a killed process away
 
 
 class Flaky:
@@ -63,10 +64,9 @@ class Flaky:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
         """Let a test run once more if its worker was killed: that is the machine's doing."""
-        process = getattr(getattr(report.node.gateway, "_io", None), "popen", None)
         tried = [id for id, _ in self._killed].count(crashitem)
         late = time.monotonic() >= self._crashes_until
-        if late or tried >= _RETRIES_OF_A_CRASH or process is None or process.wait(10) != _KILLED:
+        if late or tried >= _RETRIES_OF_A_CRASH or not _was_killed(report.node):
             return
         if not self._spend():
             report.longrepr += f" (SIGKILL; not tried again: {SPENT})"
@@ -122,6 +122,15 @@ class Flaky:
                 terminalreporter.line(f"  {_told(report)}")
                 if terminalreporter.verbosity > 0 and hasattr(report.longrepr, "toterminal"):
                     report.longrepr.toterminal(terminalreporter._tw)  # noqa: SLF001 - as its own FAILURES do
+
+
+def _was_killed(node: Any) -> bool:
+    """Whether a worker that cannot be heard any more was ended by SIGKILL; one on another machine says nothing of it."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    try:
+        return process is not None and process.wait(_DYING) == _KILLED
+    except Exception:  # noqa: BLE001 - it lives on, and has only closed what it was heard by
+        return False
 
 
 def _told(report: Any) -> str:

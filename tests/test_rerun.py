@@ -952,6 +952,27 @@ def test_no_worker_is_left(project: Project, workers: int, restarts: int, first:
     assert "FAILED test_it.py::test_b" in project.out
 
 
+SILENT = """
+import os, select
+def test_it(attempt):
+    read, write = os.pipe()
+    os.closerange(3, min(read, write))
+    for _ in range(40):  # what ends a worker politely does not end this one
+        try: select.select([read], [], [], 0.2)
+        except BaseException: pass
+def test_next(): pass
+"""
+
+
+def test_a_worker_that_is_only_silent(project: Project) -> None:
+    """A test that cuts off its worker's voice, and lives on, has failed: that is no crash of the run."""
+    assert project.run("--orxaq-retries=2", "-n1", test=SILENT) == {"test_it": "error", "test_next": "passed"}, (
+        project.out
+    )
+    assert project.code == 1
+    assert project.times("test_it") == 1
+
+
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_killed_worker_costs_a_retry_of_the_run(project: Project, tmp_path: Path, left: int) -> None:
     """A test whose worker was killed is tried again if the run has a retry left at all levels, which then is taken."""
