@@ -109,7 +109,8 @@ def _data(name: str, row: Row, by: str, now: float) -> dict[str, object]:
 
 def _line(name: str, row: Row, by: str, now: float) -> str:
     wait = remaining(row, now)
-    until = f"probe in {wait:.0f} s" if row.state is State.OPEN else ""
+    due = f"probe in {wait:.0f} s" if wait else "the next call is the probe"
+    until = due if row.state is State.OPEN else ""
     counted = f"failures in a row: {row.fails}" if row.state is State.CLOSED and row.fails else ""
-    details = "; ".join(filter(None, (row.why, counted, until, by)))
+    details = "; ".join(filter(None, (row.why, counted, until, by and f"set by {by}")))
     return f"{name:<20} {row.state!s:<12} {details}"
