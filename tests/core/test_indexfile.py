@@ -39,6 +39,7 @@ def test_one_without_a_checksum() -> None:
         (index()[:12] + index()[-20:], "is too short for its 1 entries"),
         (index()[:-1] + b"x", "does not fit its checksum"),
     ],
+    ids=["empty", "other", "cut", "version", "short", "sum"],
 )
 def test_torn_ones(content: bytes, why: str) -> None:
     """What is wrong is said."""
