@@ -89,7 +89,7 @@ def recognise(facts: Facts, rules: Sequence[Rule]) -> Recognition:
     final = [each for each in found if each.action.permanent]
     hopeful = [each for each in found if not each.action.permanent and not _outweighed(each, final)]
     # A program that failed for good may be no reason: another one's words can come from a step that may fail.
-    order = found[:1] * bool(told and told[0].action.permanent) + hopeful + final
+    order = [each for each in told[:1] if each.action.permanent] + hopeful + final
     return Recognition(decisive=order[0] if order else None, passive=tuple({e.rule: e for e in noticed}.values()))
 
 
@@ -139,7 +139,8 @@ def _read(text: str, rules: Iterable[Rule]) -> list[Signature]:
         if lines and not _spoilt(text, rule.unless):
             known = {offset: (rule, line) for offset, line in lines.items()} | known
     signatures, number, counted = [], 1, 0
-    for offset, (rule, line) in sorted(known.items(), key=lambda each: each[0]):
+    for offset in sorted(known):
+        rule, line = known[offset]
         number, counted = number + text.count("\n", counted, offset), offset
         signatures.append(_signature(rule, line=line, number=number))
     return signatures
@@ -147,19 +148,23 @@ def _read(text: str, rules: Iterable[Rule]) -> list[Signature]:
 
 def _known_to(rule: Rule, text: str) -> dict[int, str]:
     found = [at for words in rule.above if (at := text.find(words)) >= 0]
-    above = min(found) if found else -1 if rule.above else 0
+    above = min(found, default=len(text) if rule.above else 0)
     return {
         offset: line
         for needle in rule.needles
         for offset, line in _lines_with(text, needle)
-        if 0 <= above <= offset and _shape(rule.regex).fullmatch(line)
+        if above <= offset and _shape(rule.regex).fullmatch(line)
     }
 
 
 def _spoilt(text: str, unless: tuple[str, ...]) -> bool:
     """Whether a line stands in the text with which a rule does not apply."""
-    lines = (_plain(line) for line in text.split("\n") if len(line) <= _LONGEST_LINE) if unless else ()
-    return any(_shape(regex).fullmatch(line) for line in lines for regex in unless)
+    return any(
+        _shape(regex).fullmatch(_plain(line))
+        for regex in unless
+        for line in text.split("\n")
+        if len(line) <= _LONGEST_LINE
+    )
 
 
 def _signature(rule: Rule, *, line: str = "", number: int = 0, fact: str = "") -> Signature:

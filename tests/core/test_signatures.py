@@ -81,13 +81,16 @@ def test_above_and_unless() -> None:
     below = rule("retry", above=("first", "1st"))
     assert decisive("first\nretry", below) == "retry@2"
     assert decisive("retry\nfirst\nretry", below) == "retry@3"
+    assert decisive("first\nretry\nfirst", below) == "retry@2"
+    assert decisive("retry", below) == decisive("x\nretry\n", below) == ""
     assert decisive("retry first\n", below) == ""
     assert decisive("retry\nfirst", below) == ""
     assert decisive("x\n1st\nretry\nfirst", below) == "retry@3"
     but = rule("retry", unless=("denied.*",))
     assert decisive("retry\n  denied: x", but) == ""
     assert decisive("retry\nnot denied", but) == "retry@1"
-    assert decisive("retry\ndenied" + "!" * 1500, but) == "retry@1"
+    assert decisive("retry\ndenied" + "!" * 1494, but) == ""
+    assert decisive("retry\ndenied" + "!" * 1495, but) == "retry@1"
 
 
 def test_types_come_first_then_ends_then_lines() -> None:
@@ -105,6 +108,9 @@ def test_types_come_first_then_ends_then_lines() -> None:
     assert decisive("never", *rules, exit=7, program="tool") == "never@1"
     final = rule("final", Action.NO_RETRY, exits=(6,))
     assert decisive("other", final, OTHER, exit=6, program="tool") == "final@0"
+    another = rule("another", exceptions=("OSError",), programs=("another",))
+    told = {"exceptions": ("OSError",), "exit": 6, "program": "tool"}
+    assert decisive("", final, another, **told) == "another@0"
     nothing = rule("nothing", Action.IGNORE, exits=(6,))
     assert decisive("", nothing, exit=6, program="tool") == ""
 
@@ -114,6 +120,15 @@ def test_what_told_is_kept() -> None:
     known = recognise(Facts(exit=6, program="tool"), [rule(exits=(6,), source="tool.c")]).decisive
     assert known is not None
     assert (known.fact, known.line, known.advice, known.source) == ("exit code 6", "", "wait", "tool.c")
+    facts = Facts(exceptions=("x.Error", "OSError"), errno="EIO", signal="SIGXCPU", exit=6, program="tool")
+    for by, fact in (
+        (rule(exceptions=("OSError",)), "OSError"),
+        (rule(errnos=("EIO",)), "EIO"),
+        (rule(signals=("SIGXCPU",)), "SIGXCPU"),
+    ):
+        known = recognise(facts, [by]).decisive
+        assert known is not None
+        assert known.fact == fact
     known = recognise(Facts(text="retry  now "), [RETRY]).decisive
     assert known is not None
     assert (known.fact, known.line, known.programs) == ("", "retry  now", ("tool",))
@@ -147,6 +162,12 @@ def test_lines_are_read_wherever_they_stand(before: str, after: str) -> None:
     text = before + "\n".join((lines[0], lines[1], red.format(lines[2]))) + after
     assert [(failure.target, failure.line) for failure in make_failures(text)] == [("a", lines[0]), ("c", lines[2])]
     assert decisive(before + red.format("retry") + after, RETRY) == f"retry@{before.count(chr(10)) + 1}"
+
+
+def test_a_line_that_is_too_long_is_not_read() -> None:
+    """Lines of up to 1500 characters are."""
+    assert decisive("retry" + "!" * 1495, RETRY) == "retry@1"
+    assert decisive("retry" + "!" * 1496, RETRY) == ""
 
 
 MAKE = {
