@@ -46,24 +46,25 @@ def next_delay(
 # ---------------------------------------------------------------- calls
 
 
-def bound(number: int, *, base: float, cap: float) -> float:
+def bound(number: int, base: float, cap: float) -> float:
     """The most to wait after the attempt of that number, counted from 1: doubled each time, up to the cap."""
     # A float power overflows where the doubled delay is long past the cap: 2.0 ** 1024 raises.
     doubled = base * 2.0 ** (number - 1 if number < 65 else 64)
     return min(cap, doubled)
 
 
-def pause(backoff: Backoff, number: int, *, previous: float, base: float, cap: float, jitter: float) -> float:
+def pause(backoff: Backoff, number: int, previous: float, base: float, cap: float, jitter: float) -> float:
     """Seconds to wait after the attempt of that number; ``previous`` is what was waited before it, 0 for the first.
 
     The cap comes first and the jitter after it: capped the other way round, all who are at the cap wait for exactly
     the same time, and come back together.
     """
-    if backoff == "decorrelated":
-        least = min(base, cap)
-        return least + jitter * (min(cap, max(base, 3 * previous)) - least)
-    most = bound(number, base=base, cap=cap)
-    return most * (1 + jitter) / 2 if backoff == "equal" else most * jitter
+    if backoff == "full":
+        return bound(number, base, cap) * jitter
+    if backoff == "equal":
+        return bound(number, base, cap) * (1 + jitter) / 2
+    least = min(base, cap)
+    return least + jitter * (min(cap, max(base, 3 * previous)) - least)
 
 
 def with_hint(paused: float, hint: float | None, *, jitter: float) -> float:

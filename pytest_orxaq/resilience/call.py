@@ -5,17 +5,16 @@ A call that succeeds at once never gets here (see :mod:`.retry`), so that nothin
 
 import threading
 
-from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Token
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ..core import retry
 from .allowance import allowed
 from .clock import clocks
-from .events import Event, Kind, Listener, listeners, tell
+from .events import Event, Kind, listeners, tell
 from .judgement import complain, hint_in, links_of
 from .outcome import CallAttempt, annotate, described, history_of
 from .scope import DeadlineError, around, leave, running_task, scope
@@ -23,30 +22,9 @@ from .scope import DeadlineError, around, leave, running_task, scope
 
 if TYPE_CHECKING:
     from ..model import Verdict
-    from .contract import Admission, Permit, Shared  # not worth their import
+    from .contract import Permit  # not worth their import
+    from .policy import Policy
     from .scope import Around, Purse, deadline
-
-
-class Policy(NamedTuple):
-    """How calls are retried."""
-
-    attempts: int
-    retryable: Callable[[Exception], bool]
-    rejects: Callable[[object], bool] | None
-    backoff: retry.Backoff
-    base: float
-    cap: float
-    per_attempt: float | None
-    hint: Callable[[object], object] | None
-    breaker: "Admission | None"
-    budget: "Shared | None"
-    stop: threading.Event | None
-    listeners: tuple[Listener, ...]
-
-    @property
-    def plain(self) -> bool:
-        """Whether nobody has to be asked or told about a call that succeeds at once."""
-        return not (self.rejects or self.per_attempt or self.breaker or self.budget or self.listeners)
 
 
 class End(StrEnum):
@@ -82,7 +60,6 @@ class Call:
         "_failures",
         "_number",
         "_outer",
-        "_paused",
         "_permit",
         "_rejected",
         "_serial",
@@ -99,18 +76,17 @@ class Call:
         "until",
     )
 
-    def __init__(self, policy: Policy, name: str, serial: int) -> None:
+    def __init__(self, policy: "Policy", name: str, serial: int) -> None:
         self.policy = policy
         self.name = name
         self.left = policy.attempts - 1
-        self.delay = 0.0  # to wait before the next attempt
+        self.delay = 0.0  # to wait, or waited, before the attempt that comes after the last failure
         self.end: End | None = None
         self.last: Exception | None = None  # what the last attempt raised, while there will be another one
         self._rejected: object = None  # what it returned
         self._failures: list[tuple[object, float | None, float]] = []  # exception or attempts, seconds, waited before
         self._number = 1
         self._outer: Purse | None = None
-        self._paused = 0.0
         self._permit: Permit | None = None
         self._serial = serial  # of the last failure before this call
         self._smooth = True  # nothing was retried, here or inside
@@ -171,7 +147,8 @@ class Call:
         """Whether another attempt is to be made after this exception; if not, it is to be raised."""
         if self.end is not None:  # it comes from begin(): there was no attempt
             return False
-        self._leave()
+        if self._token is not None:
+            self._leave(self._token)
         try:
             retryable = self.policy.retryable(error)
         except Exception:  # noqa: BLE001 - it must not hide what it was to judge
@@ -189,7 +166,8 @@ class Call:
 
     def returned(self, value: object) -> bool:
         """Whether another attempt is to be made although this was returned; if not, it is to be returned."""
-        self._leave()
+        if self._token is not None:
+            self._leave(self._token)
         if self.policy.rejects is None or not self._rejects(value):
             if self._permit is not None:
                 self._settle(self._permit, "")
@@ -209,7 +187,8 @@ class Call:
     def abandoned(self) -> None:
         """The attempt was ended by what is no Exception: nobody knows anything."""
         self.end = self.end or End.CANCELLED
-        self._leave()
+        if self._token is not None:
+            self._leave(self._token)
         permit, self._permit = self._permit, None
         if permit is not None:
             with suppress(Exception):
@@ -266,7 +245,7 @@ class Call:
 
         match self.end:
             case None:
-                return Verdict.PASSED if self._smooth else Verdict.FLAKY
+                return Verdict.PASSED if self._smooth and not self._failures else Verdict.FLAKY
             case End.BREAKER if not self._failures:
                 return Verdict.SKIPPED
             case End.DEADLINE:
@@ -276,10 +255,9 @@ class Call:
 
     # ------------------------------------------------------------ steps of the above
 
-    def _leave(self) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            leave(token)
+    def _leave(self, token: "Token[Around | None]") -> None:
+        self._token = None
+        leave(token)
 
     def _rejects(self, value: object) -> bool:
         rejects = self.policy.rejects
@@ -299,14 +277,13 @@ class Call:
         return None if self._started is None else clocks.current.now() - self._started
 
     def _note(self, error: Exception | None) -> None:
-        if counter.given_up == self._serial:
-            self._failures.append((error, self._seconds(), self._paused))
-            return
-        inner = self._inner(error)
-        if not self._failures:
-            self.left -= max(len(inner) - 1, 0)
-        self._failures.append((inner or error, self._seconds(), self._paused))
-        self._serial = counter.given_up
+        failure: object = error
+        if counter.given_up != self._serial:
+            self._serial, inner = counter.given_up, self._inner(error)
+            if not self._failures:
+                self.left -= max(len(inner) - 1, 0)
+            failure = inner or error
+        self._failures.append((failure, self._seconds(), self.delay))
 
     def _inner(self, error: Exception | None) -> tuple[CallAttempt, ...]:
         """The attempts that retried calls inside of this attempt made, as noted on its exception and what caused it."""
@@ -327,8 +304,7 @@ class Call:
         if policy.stop is not None and policy.stop.is_set():
             return End.STOPPED
         jitter = clocks.current.jitter()
-        number, base, cap = len(self._failures), policy.base, policy.cap
-        delay = retry.pause(policy.backoff, number, previous=self._paused, base=base, cap=cap, jitter=jitter)
+        delay = retry.pause(policy.backoff, len(self._failures), self.delay, policy.base, policy.cap, jitter)
         hint = hint_in(answer, policy.hint)
         if hint is not None:
             delay = retry.with_hint(delay, hint, jitter=jitter)
@@ -338,11 +314,9 @@ class Call:
         self._outer = outside.purse
         if not self._pay():
             return End.ATTEMPTS
-        if policy.budget is not None and not policy.budget.take():
+        if (policy.budget is not None and not policy.budget.take()) or not allowed():
             return End.BUDGET
-        if not allowed():
-            return End.BUDGET
-        self.delay = self._paused = delay
+        self.delay = delay
         self._number += 1
         if listeners or policy.listeners:
             self._tell(Kind.RETRY, delay=delay, error=answer)
@@ -350,7 +324,8 @@ class Call:
 
     def _pay(self) -> bool:
         if self._outer is None:
-            return self.spend()
+            self.left -= 1
+            return True
         with counter.lock:
             return self.spend()
 

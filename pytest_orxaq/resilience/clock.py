@@ -59,7 +59,8 @@ _dice = _Dice()
 class _Clocks:
     """Whose clock is used."""
 
-    current: Clock = Clock()
+    def __init__(self) -> None:
+        self.current = Clock()
 
 
 clocks = _Clocks()

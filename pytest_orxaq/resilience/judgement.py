@@ -1,8 +1,14 @@
 """Judge what failed. The rules are imported with the first failure: a program in which nothing fails need not wait for them."""
 
+import builtins
+
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from .clock import clocks
+
+
+_BUILT_IN: Final = frozenset(kind for kind in vars(builtins).values() if isinstance(kind, type))
 
 
 def transient(error: BaseException) -> bool:
@@ -39,9 +45,9 @@ def _is_bare(answer: object) -> bool:
     """Whether it is one of Python's own exceptions with nothing on it or behind it: the usual one, and to be seen at once."""
     return (
         isinstance(answer, BaseException)
-        and type(answer).__module__ == "builtins"
-        and answer.__cause__ is None
+        and type(answer) in _BUILT_IN
         and answer.__context__ is None
+        and answer.__cause__ is None
         and not answer.__dict__
     )
 

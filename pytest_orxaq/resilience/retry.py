@@ -11,11 +11,12 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 
 from ..core import retry
-from .call import Call, Policy, counter
+from .call import Call, counter
 from .clock import clocks
 from .events import Listener, listeners
 from .judgement import transient
 from .outcome import Outcome
+from .policy import Policy
 from .scope import around, in_time, scope
 
 
@@ -58,28 +59,19 @@ class Retry:
         stop: threading.Event | None = None,
         on_event: Listener | None = None,
     ) -> None:
-        if type(attempts) is not int or attempts < 1:
-            raise ValueError(f"attempts is a whole number from 1, not {attempts!r}")
-        if backoff not in retry.BACKOFFS:
-            raise ValueError(f"backoff is one of {', '.join(retry.BACKOFFS)}, not {backoff!r}")
-        for name, seconds in (("base", base), ("cap", cap)):
-            if not seconds >= 0:  # NaN too
-                raise ValueError(f"{name} is 0 or more seconds, not {seconds!r}")
-        if per_attempt is not None and not per_attempt > 0:
-            raise ValueError(f"per_attempt is more than 0 seconds, not {per_attempt!r}")
         self._policy = Policy(
             attempts=attempts,
-            retryable=_judge(on),
-            rejects=on_result,
+            on=on,
+            on_result=on_result,
             backoff=backoff,
             base=base,
             cap=cap,
             per_attempt=per_attempt,
-            hint=retry_after,
             breaker=breaker,
-            budget=_budget(budget) if isinstance(budget, str) else budget,
+            budget=budget,
+            retry_after=retry_after,
             stop=stop,
-            listeners=() if on_event is None else (on_event,),
+            on_event=on_event,
         )
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
@@ -349,25 +341,7 @@ def _around_async_generator(policy: Policy, function: Callable[..., Any]) -> Cal
 _NOTHING: Final = object()
 
 
-# ---------------------------------------------------------------- what the arguments mean
-
-
-def _judge(on: object) -> Callable[[Exception], bool]:
-    types = on if isinstance(on, tuple) else (on,)
-    if types and all(isinstance(kind, type) for kind in types):
-        for kind in types:
-            if not issubclass(kind, Exception):
-                raise TypeError(f"{kind.__name__} is never retried: only Exception and what derives from it are")
-        return lambda error: isinstance(error, types)
-    if isinstance(on, tuple) or not callable(on):
-        raise TypeError(f"on is an exception type, a tuple of them, or a function of an exception, not {on!r}")
-    return on
-
-
-def _budget(name: str) -> "Shared":
-    from .budget import Budget  # noqa: PLC0415 - dear, and not everybody has one
-
-    return Budget(name)
+# ---------------------------------------------------------------- what functions are
 
 
 def _is_async(function: object) -> bool:

@@ -1,0 +1,96 @@
+"""How calls are retried: what was asked for, checked once, and laid out so that every attempt only has to look."""
+
+import threading
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..core import retry
+from .events import Listener
+
+
+if TYPE_CHECKING:
+    from .contract import Admission, Shared  # not worth their import
+
+
+class Policy:
+    """The arguments of :class:`.Retry`, by which it says what they mean. Not changed once it is made."""
+
+    # No tuple with names: reading one costs several times as much, and a retry reads twenty.
+    __slots__ = (
+        "attempts",
+        "backoff",
+        "base",
+        "breaker",
+        "budget",
+        "cap",
+        "hint",
+        "listeners",
+        "per_attempt",
+        "plain",
+        "rejects",
+        "retryable",
+        "stop",
+    )
+
+    def __init__(
+        self,
+        *,
+        attempts: int,
+        on: object,
+        on_result: Callable[[Any], bool] | None,
+        backoff: retry.Backoff,
+        base: float,
+        cap: float,
+        per_attempt: float | None,
+        breaker: "Admission | None",
+        budget: "Shared | str | None",
+        retry_after: Callable[[Any], object] | None,
+        stop: threading.Event | None,
+        on_event: Listener | None,
+    ) -> None:
+        _check(attempts, backoff, base, cap, per_attempt)
+        self.attempts = attempts
+        self.retryable = _judge(on)
+        self.rejects = on_result
+        self.backoff = backoff
+        self.base = base
+        self.cap = cap
+        self.per_attempt = per_attempt
+        self.hint = retry_after
+        self.breaker = breaker
+        self.budget = _budget(budget) if isinstance(budget, str) else budget
+        self.stop = stop
+        self.listeners = () if on_event is None else (on_event,)
+        # Whether nobody has to be asked or told about a call that succeeds at once.
+        self.plain = all(each is None for each in (on_result, per_attempt, breaker, budget, on_event))
+
+
+def _check(attempts: int, backoff: str, base: float, cap: float, per_attempt: float | None) -> None:
+    if type(attempts) is not int or attempts < 1:
+        raise ValueError(f"attempts is a whole number from 1, not {attempts!r}")
+    if backoff not in retry.BACKOFFS:
+        raise ValueError(f"backoff is one of {', '.join(retry.BACKOFFS)}, not {backoff!r}")
+    for name, seconds in (("base", base), ("cap", cap)):
+        if not seconds >= 0:  # NaN too
+            raise ValueError(f"{name} is 0 or more seconds, not {seconds!r}")
+    if per_attempt is not None and not per_attempt > 0:
+        raise ValueError(f"per_attempt is more than 0 seconds, not {per_attempt!r}")
+
+
+def _judge(on: object) -> Callable[[Exception], bool]:
+    types = on if isinstance(on, tuple) else (on,)
+    if types and all(isinstance(kind, type) for kind in types):
+        for kind in types:
+            if not issubclass(kind, Exception):
+                raise TypeError(f"{kind.__name__} is never retried: only Exception and what derives from it are")
+        return lambda error: isinstance(error, types)
+    if isinstance(on, tuple) or not callable(on):
+        raise TypeError(f"on is an exception type, a tuple of them, or a function of an exception, not {on!r}")
+    return on
+
+
+def _budget(name: str) -> "Shared":
+    from .budget import Budget  # noqa: PLC0415 - dear, and not everybody has one
+
+    return Budget(name)
