@@ -304,7 +304,7 @@ class Call:
         if policy.stop is not None and policy.stop.is_set():
             return End.STOPPED
         jitter = clocks.current.jitter()
-        delay = retry.pause(policy.backoff, len(self._failures), self.delay, policy.base, policy.cap, jitter)
+        delay = policy.pauses.after(len(self._failures), self.delay, jitter)
         hint = hint_in(answer, policy.hint)
         if hint is not None:
             delay = retry.with_hint(delay, hint, jitter=jitter)
@@ -312,7 +312,9 @@ class Call:
         if outside.until is not None and not retry.fits(delay, hint, outside.until - clocks.current.now()):
             return End.DEADLINE
         self._outer = outside.purse
-        if not self._pay():
+        if self._outer is None:
+            self.left -= 1
+        elif not self._pay():
             return End.ATTEMPTS
         if (policy.budget is not None and not policy.budget.take()) or not allowed():
             return End.BUDGET
@@ -323,9 +325,6 @@ class Call:
         return None
 
     def _pay(self) -> bool:
-        if self._outer is None:
-            self.left -= 1
-            return True
         with counter.lock:
             return self.spend()
 

@@ -19,13 +19,11 @@ class Policy:
     # No tuple with names: reading one costs several times as much, and a retry reads twenty.
     __slots__ = (
         "attempts",
-        "backoff",
-        "base",
         "breaker",
         "budget",
-        "cap",
         "hint",
         "listeners",
+        "pauses",
         "per_attempt",
         "plain",
         "rejects",
@@ -53,9 +51,7 @@ class Policy:
         self.attempts = attempts
         self.retryable = _judge(on)
         self.rejects = on_result
-        self.backoff = backoff
-        self.base = base
-        self.cap = cap
+        self.pauses = retry.Pauses(backoff, base, cap)
         self.per_attempt = per_attempt
         self.hint = retry_after
         self.breaker = breaker

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from .clock import Clock, clocks
 
@@ -47,12 +47,17 @@ class DeadlineError(TimeoutError):
     """The deadline was over before there was a first attempt."""
 
 
-class Scope(NamedTuple):
+class Scope:
     """What is around a call; see Around."""
 
-    until: float | None = None  # on the clock that nobody can set
-    purse: "Purse | None" = None
-    block: "deadline | None" = None
+    __slots__ = ("block", "purse", "until")
+
+    def __init__(
+        self, until: float | None = None, purse: "Purse | None" = None, block: "deadline | None" = None
+    ) -> None:
+        self.until = until  # on the clock that nobody can set
+        self.purse = purse
+        self.block = block
 
 
 _NOTHING: Final = Scope()
