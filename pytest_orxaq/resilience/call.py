@@ -17,14 +17,14 @@ from .clock import clocks
 from .events import Event, Kind, listeners, tell
 from .judgement import complain, hint_in, links_of
 from .outcome import CallAttempt, annotate, described, history_of
-from .scope import DeadlineError, around, leave, running_task, scope
+from .scope import NOWHERE, DeadlineError, around, leave, running_task, scope
 
 
 if TYPE_CHECKING:
     from ..model import Verdict
     from .contract import Permit  # not worth their import
     from .policy import Policy
-    from .scope import Around, Purse, deadline
+    from .scope import Around, deadline
 
 
 class End(StrEnum):
@@ -45,9 +45,10 @@ REJECTED: Final = "the result was rejected"
 class _Counter:
     """How many attempts of retried calls have failed for good in this process."""
 
-    given_up = 0
-    numbers = count(1)
-    lock = threading.Lock()  # of all purses: they are many-layered, and used seldom
+    def __init__(self) -> None:
+        self.given_up = 0
+        self.numbers = count(1)
+        self.lock = threading.Lock()  # of all purses: they are many-layered, and used seldom
 
 
 counter = _Counter()
@@ -59,14 +60,13 @@ class Call:
     __slots__ = (
         "_failures",
         "_number",
-        "_outer",
+        "_outside",
         "_permit",
         "_rejected",
         "_serial",
         "_smooth",
         "_started",
         "_token",
-        "block",
         "delay",
         "end",
         "last",
@@ -86,19 +86,23 @@ class Call:
         self._rejected: object = None  # what it returned
         self._failures: list[tuple[object, float | None, float]] = []  # exception or attempts, seconds, waited before
         self._number = 1
-        self._outer: Purse | None = None
+        self._outside: Around = NOWHERE
         self._permit: Permit | None = None
         self._serial = serial  # of the last failure before this call
         self._smooth = True  # nothing was retried, here or inside
         self._started: float | None = None
         self._token: Token[Around | None] | None = None
         self.until: float | None = None  # when the attempt's time is over
-        self.block: deadline | None = None
 
     @property
     def purse(self) -> Self:
         """While an attempt is made, the call itself is what is around it: see Around."""
         return self
+
+    @property
+    def block(self) -> "deadline | None":
+        """See Around."""
+        return self._outside.block
 
     # ------------------------------------------------------------ before an attempt
 
@@ -107,27 +111,33 @@ class Call:
 
         Raises what forbids the very first one: DeadlineError, or what the breaker raises.
         """
-        policy, again = self.policy, bool(self._failures)
-        if again and policy.stop is not None and policy.stop.is_set():
+        policy = self.policy
+        if policy.stop is not None and self._failures and policy.stop.is_set():
             return self._refused(End.STOPPED, None)
-        outside = around()
-        now = clocks.current.now()
-        if outside.until is not None and now >= outside.until:
+        self._outside = outside = around()
+        self._started = now = clocks.current.now()
+        self.until = outside.until
+        if self.until is not None and now >= self.until:
             return self._refused(End.DEADLINE, DeadlineError(f"{self.name}: the deadline was over before the call"))
+        if not policy.plain and not self._admitted(now):
+            return False
+        self._token = scope.set(self)
+        if listeners or policy.listeners:
+            self._tell(Kind.START)
+        return True
+
+    def _admitted(self, now: float) -> bool:
+        """Whether those who have to be asked let the attempt begin."""
+        policy = self.policy
         if policy.breaker is not None:
             try:
                 self._permit = policy.breaker.acquire()
             except Exception as refusal:  # noqa: BLE001 - whatever a breaker raises is its word for no
                 return self._refused(End.BREAKER, refusal)
-        if policy.budget is not None and not again:
+        if policy.budget is not None and not self._failures:
             policy.budget.earn()
-        self._started = now
-        self._outer, self.block, self.until = outside.purse, outside.block, outside.until
         if policy.per_attempt is not None and (self.until is None or now + policy.per_attempt < self.until):
             self.until = now + policy.per_attempt
-        self._token = scope.set(self)
-        if listeners or policy.listeners:
-            self._tell(Kind.START)
         return True
 
     def _refused(self, end: End, refusal: Exception | None) -> bool:
@@ -168,6 +178,8 @@ class Call:
         """Whether another attempt is to be made although this was returned; if not, it is to be returned."""
         if self._token is not None:
             self._leave(self._token)
+        if self.policy.plain and not listeners:
+            return False
         if self.policy.rejects is None or not self._rejects(value):
             if self._permit is not None:
                 self._settle(self._permit, "")
@@ -213,7 +225,7 @@ class Call:
     def spend(self) -> bool:
         """See Purse. In the first attempt, calls inside have all their own retries; if it fails, they are counted."""
         counts = bool(self._failures)
-        if (counts and self.left < 1) or (self._outer is not None and not self._outer.spend()):
+        if (counts and self.left < 1) or ((outer := self._outside.purse) is not None and not outer.spend()):
             return False
         self.left -= counts
         self._smooth = False
@@ -308,11 +320,10 @@ class Call:
         hint = hint_in(answer, policy.hint)
         if hint is not None:
             delay = retry.with_hint(delay, hint, jitter=jitter)
-        outside = around()
+        self._outside = outside = around()
         if outside.until is not None and not retry.fits(delay, hint, outside.until - clocks.current.now()):
             return End.DEADLINE
-        self._outer = outside.purse
-        if self._outer is None:
+        if outside.purse is None:
             self.left -= 1
         elif not self._pay():
             return End.ATTEMPTS

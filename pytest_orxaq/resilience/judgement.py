@@ -3,12 +3,14 @@
 import builtins
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from .clock import clocks
 
 
-_BUILT_IN: Final = frozenset(kind for kind in vars(builtins).values() if isinstance(kind, type))
+_BUILT_IN: Final = frozenset(
+    kind for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, BaseException)
+)
 
 
 def transient(error: BaseException) -> bool:
@@ -25,9 +27,16 @@ def links_of(answer: object) -> Iterable[object]:
     return exceptions.chain(answer) if isinstance(answer, BaseException) else (answer,)
 
 
-def hint_in(answer: object, find: Callable[[object], object] | None) -> float | None:
+def hint_in(answer: Any, find: Callable[[object], object] | None) -> float | None:
     """Seconds that an exception or a result asks to wait for, where ``find`` looks for the hint, or where it usually is."""
-    if find is None and _is_bare(answer):
+    # Python's own exceptions with nothing on them or behind them are the usual ones, and are to be seen at once.
+    if (
+        find is None
+        and type(answer) in _BUILT_IN
+        and answer.__context__ is None
+        and answer.__cause__ is None
+        and not answer.__dict__
+    ):
         return None
     from ..core import hints  # noqa: PLC0415 - see above
 
@@ -39,17 +48,6 @@ def hint_in(answer: object, find: Callable[[object], object] | None) -> float | 
             return None
     found = (hints.carried_by(link) for link in links_of(answer))
     return next((hints.seconds_of(hint, now=clocks.current.wall()) for hint in found if hint is not None), None)
-
-
-def _is_bare(answer: object) -> bool:
-    """Whether it is one of Python's own exceptions with nothing on it or behind it: the usual one, and to be seen at once."""
-    return (
-        isinstance(answer, BaseException)
-        and type(answer) in _BUILT_IN
-        and answer.__context__ is None
-        and answer.__cause__ is None
-        and not answer.__dict__
-    )
 
 
 def complain(words: str, culprit: object) -> None:

@@ -60,7 +60,7 @@ class Scope:
         self.block = block
 
 
-_NOTHING: Final = Scope()
+NOWHERE: Final = Scope()  # nothing is around
 _UNREAD: Final = Scope()  # stands for what the parent handed down, until somebody asks
 
 # None where nothing is around us, so that a call can see that at once.
@@ -72,7 +72,7 @@ def around() -> "Around":
     """What is around the caller."""
     found = scope.get()
     if found is None:
-        return _NOTHING
+        return NOWHERE
     if found is not _UNREAD:
         return found
     if not _handed_down:
