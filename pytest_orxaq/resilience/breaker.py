@@ -5,7 +5,6 @@ transaction. What goes wrong with the store never reaches the caller: the breake
 """
 
 import functools
-import inspect
 import os
 import time
 
@@ -52,14 +51,17 @@ _LONGEST_WHY = 500  # characters of a failure's words
 _TRUSTED = 1.0  # seconds for which a refusal is repeated without a look: whoever reset it may have died before the hint
 
 
-class _Refusal(NamedTuple):
+class _Refusal:
     """Why and for how long a call was refused."""
 
-    word: int  # the hint as it was
-    at: float
-    until: float  # it may be repeated
-    end: float  # of the cooldown
-    why: str
+    __slots__ = ("at", "end", "until", "why", "word")
+
+    def __init__(self, word: int, at: float, end: float, why: str) -> None:
+        self.word = word  # the hint as it was
+        self.at = at
+        self.until = min(end, at + _TRUSTED)  # it may be repeated
+        self.end = end  # of the cooldown
+        self.why = why
 
 
 class Snapshot(NamedTuple):
@@ -138,6 +140,8 @@ class Breaker:
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """The function, or whatever can be called, with this breaker around it. Raises TypeError for a generator function."""
+        import inspect  # noqa: PLC0415 - dear, and not everybody who imports us decorates something
+
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"{function} is a generator function: use `with` the breaker inside of it instead")
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
@@ -150,6 +154,8 @@ class Breaker:
             words, slot = self._ledger.view
             word = words[slot]
             if word & STATE_BITS != _CLOSED or self._measures:
+                if (refusal := self._refused_again(word)) is not None:
+                    raise refusal
                 with self:
                     return function(*args, **kwargs)
             try:
@@ -171,6 +177,8 @@ class Breaker:
             words, slot = self._ledger.view
             word = words[slot]
             if word & STATE_BITS != _CLOSED or self._measures:
+                if (refusal := self._refused_again(word)) is not None:
+                    raise refusal
                 with self:
                     return await function(*args, **kwargs)
             try:
@@ -275,18 +283,20 @@ class Breaker:
         word = words[slot]
         permit = Permit(self, word >> EPOCH_SHIFT)
         if word & STATE_BITS != _CLOSED:
-            if self._refusal is not None:
-                self._refuse_again(self._refusal, word)
+            if (refusal := self._refused_again(word)) is not None:
+                raise refusal
             permit.token = os.urandom(8).hex()
         if self._measures:
             permit.started = time.perf_counter()
         return permit
 
-    def _refuse_again(self, known: _Refusal, word: int) -> None:
-        """While it is open many may ask at the same time: nothing has changed since the last one was told."""
+    def _refused_again(self, word: int) -> BreakerOpenError | None:
+        """While it is open many may ask at the same time: what the last one was told, if nothing has changed since."""
+        known = self._refusal
+        if known is None or known.word != word:
+            return None
         now = clocks.current.wall()
-        if word == known.word and known.at <= now < known.until:
-            raise BreakerOpenError(self.name, known.end - now, known.why)
+        return BreakerOpenError(self.name, known.end - now, known.why) if known.at <= now < known.until else None
 
     def _ask(self, permit: Permit) -> None:
         now = clocks.current.wall()
@@ -350,8 +360,7 @@ def _refusal(change: Change, now: float) -> _Refusal | None:
     """What others can be told without asking; nothing while a probe is out, whose lease can be returned."""
     if change.after.state is State.HALF_OPEN:
         return None
-    end = now + change.answer.retry_after
-    return _Refusal(hint(change.after), now, min(end, now + _TRUSTED), end, change.answer.why)
+    return _Refusal(hint(change.after), now, now + change.answer.retry_after, change.answer.why)
 
 
 def _judge(on: Failing) -> Callable[[Exception], bool]:

@@ -13,11 +13,22 @@ class BreakerOpenError(Exception):
     ``retry_after``: seconds after which asking makes sense, infinite if a person has to act first.
     """
 
-    def __init__(self, name: str, retry_after: float, why: str) -> None:
-        super().__init__(name, retry_after, why)
-        self.name = name
-        self.retry_after = retry_after
-        self.why = why
+    # It is raised as often as a program asks in vain, so that making one is left to Exception: these are its arguments.
+
+    @property
+    def name(self) -> str:
+        """Of the breaker."""
+        return str(self.args[0])
+
+    @property
+    def retry_after(self) -> float:
+        """See above."""
+        return float(self.args[1])
+
+    @property
+    def why(self) -> str:
+        """It is open, in words."""
+        return str(self.args[2])
 
     def __str__(self) -> str:
         again = f"the next trial is in {self.retry_after:.0f} s" if isfinite(self.retry_after) else "until it is reset"
