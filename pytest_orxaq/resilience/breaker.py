@@ -29,7 +29,6 @@ from ..core.breaker import (
     hint,
     remaining,
 )
-from ..system.breakers import Change
 from .clock import clocks
 from .events import Listener
 from .judgement import transient
@@ -39,6 +38,8 @@ from .permit import BreakerOpenError, Permit
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from ..system.breakers import Change
 
 __all__ = ["Breaker", "BreakerOpenError", "Permit", "Snapshot", "unanswered"]
 
@@ -356,7 +357,7 @@ class Breaker:
             self._ledger.change(Return(token=permit.token))
 
 
-def _refusal(change: Change, now: float) -> _Refusal | None:
+def _refusal(change: "Change", now: float) -> _Refusal | None:
     """What others can be told without asking; nothing while a probe is out, whose lease can be returned."""
     if change.after.state is State.HALF_OPEN:
         return None

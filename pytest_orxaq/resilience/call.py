@@ -16,7 +16,7 @@ from .allowance import allowed
 from .clock import clocks
 from .events import Event, Kind, listeners, tell
 from .judgement import complain, hint_in, links_of
-from .outcome import CallAttempt, annotate, described, history_of
+from .noted import CallAttempt, annotate, described, history_of
 from .scope import NOWHERE, DeadlineError, around, leave, running_task, scope
 
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from math import isfinite
 from typing import Protocol
 
-from .outcome import described
+from .noted import described
 
 
 class BreakerOpenError(Exception):

@@ -15,7 +15,6 @@ from .call import Call, counter
 from .clock import clocks
 from .events import Listener, listeners
 from .judgement import transient
-from .outcome import Outcome
 from .policy import Policy
 from .scope import around, in_time, scope
 
@@ -23,6 +22,7 @@ from .scope import around, in_time, scope
 if TYPE_CHECKING:
     from .block import Block
     from .contract import Admission, Shared
+    from .outcome import Outcome
 
 
 P = ParamSpec("P")
@@ -103,12 +103,12 @@ class Retry:
         *args: Any,
         fallback: Callable[..., R | Awaitable[R]] | None = None,
         **kwargs: Any,
-    ) -> Awaitable[Outcome[R]]: ...
+    ) -> "Awaitable[Outcome[R]]": ...
 
     @overload
     def run(
         self, function: Callable[..., R], /, *args: Any, fallback: Callable[..., R] | None = None, **kwargs: Any
-    ) -> Outcome[R]: ...
+    ) -> "Outcome[R]": ...
 
     def run(
         self, function: Callable[..., Any], /, *args: Any, fallback: Callable[..., Any] | None = None, **kwargs: Any
@@ -192,7 +192,7 @@ async def _run_async(
     args: Any,
     kwargs: Any,
     fallback: Callable[..., R | Awaitable[R]] | None,
-) -> Outcome[R]:
+) -> "Outcome[R]":
     try:
         value = await _drive_async(call, function, args, kwargs)
     except Exception:
@@ -206,7 +206,9 @@ async def _run_async(
     return _outcome(call, await instead if isinstance(instead, Awaitable) else instead, degraded=True)
 
 
-def _outcome(call: Call, value: R, *, degraded: bool) -> Outcome[R]:
+def _outcome(call: Call, value: R, *, degraded: bool) -> "Outcome[R]":
+    from .outcome import Outcome  # noqa: PLC0415 - a tenth of the import, and few ask for it
+
     found = Outcome(value=value, degraded=degraded, attempts=call.attempts, verdict=call.verdict)
     call.forget()
     return found

@@ -282,6 +282,30 @@ def test_a_refusal_is_repeated_for_a_second(net: Net, forced: bool) -> None:
     pass_through(breaker)
 
 
+def test_a_repeated_refusal_is_short(net: Net) -> None:
+    """It says what the first one did, of a function and of a coroutine function, with a traceback of one frame of ours."""
+    breaker = net.opened()
+
+    @breaker
+    def call() -> None: ...
+
+    @breaker
+    async def awaited() -> None: ...
+
+    with pytest.raises(BreakerOpenError) as first:
+        call()
+    for again in (call, lambda: asyncio.run(awaited())):
+        with pytest.raises(BreakerOpenError) as error:
+            again()
+        assert (error.value.name, error.value.retry_after, error.value.why) == (*first.value.args,)
+        ours = [
+            frame
+            for frame in error.traceback
+            if frame.path.parent.name == "resilience" and "tests" not in frame.path.parts
+        ]
+        assert len(ours) == 1
+
+
 def test_a_refusal_by_a_probe_is_not_repeated(net: Net) -> None:
     """Its lease may be returned at any time."""
     breaker, other = net.opened(), net.breaker()
@@ -911,7 +935,8 @@ def test_it_costs_little_to_import() -> None:
         "import sys; before = {*sys.modules}; import pytest_orxaq.resilience.breaker; print(*{*sys.modules} - before)"
     )
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"pytest", "asyncio", "sqlite3", "click", "random", "dataclasses", "pytest_orxaq.model"} & {*loaded}
+    dear = {"pytest", "asyncio", "sqlite3", "click", "random", "dataclasses", "inspect", "pytest_orxaq.model"}
+    assert not dear & {*loaded}
 
 
 def test_forked_children_have_their_own_memory(tmp_path: Path) -> None:
