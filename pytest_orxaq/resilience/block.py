@@ -86,11 +86,11 @@ class BlockAttempt:
 
     async def __aenter__(self) -> Self:
         self.__enter__()
-        limit = self._call.limit
-        if limit is not None:
+        until = self._call.until
+        if until is not None:
             import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
 
-            self._cut = asyncio.timeout(limit)
+            self._cut = asyncio.timeout(until - clocks.current.now())
             await self._cut.__aenter__()
         return self
 

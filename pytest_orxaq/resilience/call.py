@@ -146,11 +146,6 @@ class Call:
             raise refusal
         return False
 
-    @property
-    def limit(self) -> float | None:
-        """Seconds that the attempt which has just begun may take; None for no end."""
-        return None if self.until is None else self.until - clocks.current.now()
-
     # ------------------------------------------------------------ after an attempt
 
     def failed(self, error: Exception) -> bool:
@@ -158,7 +153,8 @@ class Call:
         if self.end is not None:  # it comes from begin(): there was no attempt
             return False
         if self._token is not None:
-            self._leave(self._token)
+            leave(self._token)
+            self._token = None
         try:
             retryable = self.policy.retryable(error)
         except Exception:  # noqa: BLE001 - it must not hide what it was to judge
@@ -177,7 +173,8 @@ class Call:
     def returned(self, value: object) -> bool:
         """Whether another attempt is to be made although this was returned; if not, it is to be returned."""
         if self._token is not None:
-            self._leave(self._token)
+            leave(self._token)
+            self._token = None
         if self.policy.plain and not listeners:
             return False
         if self.policy.rejects is None or not self._rejects(value):
@@ -200,7 +197,8 @@ class Call:
         """The attempt was ended by what is no Exception: nobody knows anything."""
         self.end = self.end or End.CANCELLED
         if self._token is not None:
-            self._leave(self._token)
+            leave(self._token)
+            self._token = None
         permit, self._permit = self._permit, None
         if permit is not None:
             with suppress(Exception):
@@ -267,10 +265,6 @@ class Call:
 
     # ------------------------------------------------------------ steps of the above
 
-    def _leave(self, token: "Token[Around | None]") -> None:
-        self._token = None
-        leave(token)
-
     def _rejects(self, value: object) -> bool:
         rejects = self.policy.rejects
         try:
@@ -281,12 +275,10 @@ class Call:
 
     def _settle(self, permit: "Permit", why: str) -> None:
         self._permit = None
+        seconds = 0.0 if self._started is None else clocks.current.now() - self._started
         # What a breaker's store does must never hide what the call did.
         with suppress(Exception):
-            permit.failure(why) if why else permit.success(self._seconds() or 0.0)
-
-    def _seconds(self) -> float | None:
-        return None if self._started is None else clocks.current.now() - self._started
+            permit.failure(why) if why else permit.success(seconds)
 
     def _note(self, error: Exception | None) -> None:
         failure: object = error
@@ -295,7 +287,8 @@ class Call:
             if not self._failures:
                 self.left -= max(len(inner) - 1, 0)
             failure = inner or error
-        self._failures.append((failure, self._seconds(), self.delay))
+        seconds = None if self._started is None else clocks.current.now() - self._started
+        self._failures.append((failure, seconds, self.delay))
 
     def _inner(self, error: Exception | None) -> tuple[CallAttempt, ...]:
         """The attempts that retried calls inside of this attempt made, as noted on its exception and what caused it."""

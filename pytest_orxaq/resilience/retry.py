@@ -163,11 +163,10 @@ async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: 
         try:
             if not call.begin():
                 return cast("R", call.finish())
-            limit = call.limit
-            if limit is None:
+            if call.until is None:
                 value = await function(*args, **kwargs)
             else:
-                value = await _cut(limit, function, args, kwargs)
+                value = await _cut(call.until - clocks.current.now(), function, args, kwargs)
         except Exception as error:
             if not call.failed(error):
                 raise

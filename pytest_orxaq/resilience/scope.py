@@ -211,11 +211,11 @@ def _show() -> None:
 def running_task() -> "asyncio.Task[object] | None":
     """The asyncio task that runs here, if one does."""
     events = sys.modules.get("asyncio.events")  # where nobody has imported it, nothing runs in it
-    if events is None or events._get_running_loop() is None:  # noqa: SLF001 - the public one raises, which costs more
+    loop = None if events is None else events._get_running_loop()  # noqa: SLF001 - the public one raises: it costs more
+    if loop is None:
         return None
-    import asyncio  # noqa: PLC0415 - it is there
-
-    return asyncio.current_task()
+    found: asyncio.Task[object] | None = sys.modules["asyncio.tasks"].current_task(loop)
+    return found
 
 
 def _whoami() -> tuple[int, object]:
