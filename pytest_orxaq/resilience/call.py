@@ -152,9 +152,8 @@ class Call:
         """Whether another attempt is to be made after this exception; if not, it is to be raised."""
         if self.end is not None:  # it comes from begin(): there was no attempt
             return False
-        if self._token is not None:
-            leave(self._token)
-            self._token = None
+        if self._token is not None:  # else it was the first attempt, and nobody had to know of it
+            self._leave()
         try:
             retryable = self.policy.retryable(error)
         except Exception:  # noqa: BLE001 - it must not hide what it was to judge
@@ -172,9 +171,7 @@ class Call:
 
     def returned(self, value: object) -> bool:
         """Whether another attempt is to be made although this was returned; if not, it is to be returned."""
-        if self._token is not None:
-            leave(self._token)
-            self._token = None
+        self._leave()
         if self.policy.plain and not listeners:
             return False
         if self.policy.rejects is None or not self._rejects(value):
@@ -196,9 +193,7 @@ class Call:
     def abandoned(self) -> None:
         """The attempt was ended by what is no Exception: nobody knows anything."""
         self.end = self.end or End.CANCELLED
-        if self._token is not None:
-            leave(self._token)
-            self._token = None
+        self._leave()
         permit, self._permit = self._permit, None
         if permit is not None:
             with suppress(Exception):
@@ -264,6 +259,11 @@ class Call:
                 return Verdict.FAILED
 
     # ------------------------------------------------------------ steps of the above
+
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            leave(token)
 
     def _rejects(self, value: object) -> bool:
         rejects = self.policy.rejects

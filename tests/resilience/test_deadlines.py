@@ -135,6 +135,22 @@ def test_an_attempt_ends_with_the_deadline_around_it() -> None:
         assert Retry(per_attempt=2)(deadline.remaining)() == 2
 
 
+def test_a_deadline_within_an_attempt_stands_for_the_one_around_it() -> None:
+    """Children that are started in there have only the nearest one; afterwards, the other is in force again."""
+    found: list[set[deadline]] = []
+
+    def work() -> None:
+        if not clock.slept:
+            raise ConnectionResetError
+        with deadline(5) as inner:
+            assert module._running == {inner}
+        found.append({*module._running})
+
+    with instant() as clock, deadline(100) as outer:
+        Retry(base=1.0)(work)()
+    assert found == [{outer}]
+
+
 def test_a_subprocess_is_cut() -> None:
     """The documented way: a child gets what is left as its timeout, and is gone afterwards."""
 
