@@ -311,8 +311,9 @@ class Call:
     def _inner(self, error: Exception | None) -> tuple[CallAttempt, ...]:
         """The attempts that retried calls inside of this attempt made, as noted on its exception and what caused it."""
         found: dict[int, CallAttempt] = {}
-        for link in links_of(error):
-            found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
+        with suppress(Exception):  # a link of the chain may be a property, and that may raise
+            for link in links_of(error):
+                found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
         return tuple(found[serial] for serial in sorted(found))
 
     def _schedule(self, answer: object) -> End | None:

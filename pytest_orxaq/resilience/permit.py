@@ -1,6 +1,5 @@
 """Leave to call, and that there is none."""
 
-from contextlib import suppress
 from math import isfinite
 from typing import Protocol
 
@@ -85,13 +84,6 @@ class Permit:
         elif not isinstance(error, Exception):
             self.cancel()
         elif self._breaker.is_failure(error):
-            self.failure(_described(error))
+            self.failure(described(error))
         else:
             self.success(self._breaker.seconds_since(self.started))
-
-
-def _described(error: Exception) -> str:
-    """An exception in words; one that cannot say what it is must not hide behind that."""
-    with suppress(Exception):
-        return described(error)
-    return type(error).__name__

@@ -283,6 +283,41 @@ def test_what_cannot_be_noted_is_raised_all_the_same() -> None:
     assert caught.value is error
 
 
+def _fail(*_: object) -> str:
+    raise RuntimeError("not even that")
+
+
+class MuteError(ConnectionResetError):
+    """It has no words."""
+
+    __str__ = _fail
+
+
+class ClosedError(ConnectionResetError):
+    """Whoever looks at it closely fails, but for its type."""
+
+    retry_after = property(_fail)
+    response = property(_fail)
+    reason = property(_fail)
+
+
+@pytest.mark.parametrize("how", ["plain", "told", "block", "run"])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("kind", [MuteError, ClosedError])
+def test_what_cannot_be_looked_at_is_raised_all_the_same(kind: type[Exception], nested: bool, how: str) -> None:
+    """An exception whose words and properties fail is tried again, and comes out as it is; a breaker hears of it."""
+    error, keeper = kind(), Gatekeeper()
+    again = Retry(
+        attempts=2, on=ConnectionResetError, breaker=keeper, on_event=None if how == "plain" else lambda _: None
+    )
+    script = Script(error)
+    inner = Retry(attempts=2, on=ConnectionResetError)(script) if nested else script
+    with pytest.raises(kind) as caught:
+        called(again, inner, how)
+    assert caught.value is error
+    assert keeper.told == ["failure"] * (1 if nested else 2)
+
+
 def test_long_words_are_shortened() -> None:
     """A message of a megabyte is not noted once for each attempt."""
     error = ConnectionResetError("x" * 1_000_000)
