@@ -31,6 +31,7 @@ from ..core.breaker import (
     remaining,
 )
 from ..system.breakers import Change
+from .arguments import is_name, is_number, judge, require_callable, require_function
 from .clock import clocks
 from .events import Listener
 from .judgement import transient
@@ -48,6 +49,7 @@ T = TypeVar("T")
 Failing: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 
 _CLOSED: Final = int(State.CLOSED)
+_REQUIRED: Final = set(Rules._fields) - {"failure_rate", "slow_call"}
 _LONGEST_WHY = 500  # characters of a failure's words
 _TRUSTED = 1.0  # seconds for which a refusal is repeated without a look: whoever reset it may have died before the hint
 
@@ -120,14 +122,17 @@ class Breaker:
             threshold=threshold,
             window=window,
             cooldown=cooldown,
-            cooldown_max=max(cooldown, cooldown_max),
+            cooldown_max=cooldown_max,
             probe_timeout=probe_timeout,
             failure_rate=failure_rate,
             minimum_calls=minimum_calls,
             slow_call=slow_call,
         )
         _check(name, self.rules)
-        self._fails = _judge(on)
+        self.rules = self.rules._replace(cooldown_max=max(cooldown, cooldown_max))
+        self._fails = judge(on)
+        if on_event is not None:
+            require_function("on_event", on_event)
         self._ledger = Ledger(name, self.rules, store, () if on_event is None else (on_event,))
         self._measures = failure_rate is not None or slow_call is not None
         self._refusal: _Refusal | None = None  # the last one
@@ -138,6 +143,7 @@ class Breaker:
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """The function, or whatever can be called, with this breaker around it. Raises TypeError for a generator function."""
+        require_callable(function, "a circuit breaker")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"{function} is a generator function: use `with` the breaker inside of it instead")
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
@@ -354,25 +360,24 @@ def _refusal(change: Change, now: float) -> _Refusal | None:
     return _Refusal(hint(change.after), now, min(end, now + _TRUSTED), end, change.answer.why)
 
 
-def _judge(on: Failing) -> Callable[[Exception], bool]:
-    if isinstance(on, (type, tuple)):
-        kinds = on
-        return lambda error: isinstance(error, kinds)
-    return on
-
-
 def _check(name: str, rules: Rules) -> None:
+    given = {name: value for name, value in rules._asdict().items() if value is not None or name in _REQUIRED}
+    wrong = [name for name, value in given.items() if not is_number(value)] or _without_sense(rules)
+    if not is_name(name):
+        wrong.insert(0, "name")
+    if wrong:
+        raise ValueError(f"this makes no sense for a circuit breaker: {', '.join(wrong)}")
+
+
+def _without_sense(rules: Rules) -> list[str]:
     sense = {
-        "name": bool(name),
         "threshold": rules.threshold >= 1,
         "window": rules.window > 0,
         "cooldown": 0 < rules.cooldown <= LONGEST,
-        "cooldown_max": rules.cooldown_max <= LONGEST,
+        "cooldown_max": 0 < rules.cooldown_max <= LONGEST,
         "probe_timeout": 0 < rules.probe_timeout <= LONGEST,
         "failure_rate": rules.failure_rate is None or 0 < rules.failure_rate <= 1,
         "minimum_calls": rules.minimum_calls >= 1,
         "slow_call": rules.slow_call is None or rules.slow_call > 0,
     }
-    wrong = [name for name, makes_sense in sense.items() if not makes_sense]
-    if wrong:
-        raise ValueError(f"this makes no sense for a circuit breaker: {', '.join(wrong)}")
+    return [name for name, makes_sense in sense.items() if not makes_sense]

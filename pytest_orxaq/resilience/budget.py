@@ -5,9 +5,11 @@ import sqlite3
 import threading
 
 from contextlib import closing
+from math import inf
 from pathlib import Path
 
 from ..core.bucket import Bucket, Terms, filled, taken
+from .arguments import is_name, is_number
 from .clock import clocks
 from .events import Event, Kind, tell
 
@@ -34,7 +36,8 @@ class Budget:
         capacity: float = Terms().capacity,
         folder: Path | None = None,
     ) -> None:
-        if not name or not (ratio >= 0 and trickle >= 0 and capacity >= 1):
+        numbers = all(map(is_number, (ratio, trickle, capacity)))
+        if not is_name(name) or not numbers or not (0 <= ratio < inf and 0 <= trickle < inf and capacity >= 1):
             raise ValueError("a budget has a name, ratio and trickle of 0 or more, and a capacity of 1 or more")
         self.name = name
         self._terms = Terms(ratio=ratio, trickle=trickle, capacity=capacity)

@@ -11,6 +11,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 
 from ..core import retry
+from .arguments import is_number, judge, require_callable, require_function
 from .call import Call, Policy, counter
 from .clock import clocks
 from .events import Listener, listeners
@@ -58,18 +59,9 @@ class Retry:
         stop: threading.Event | None = None,
         on_event: Listener | None = None,
     ) -> None:
-        if type(attempts) is not int or attempts < 1:
-            raise ValueError(f"attempts is a whole number from 1, not {attempts!r}")
-        if backoff not in retry.BACKOFFS:
-            raise ValueError(f"backoff is one of {', '.join(retry.BACKOFFS)}, not {backoff!r}")
-        for name, seconds in (("base", base), ("cap", cap)):
-            if not seconds >= 0:  # NaN too
-                raise ValueError(f"{name} is 0 or more seconds, not {seconds!r}")
-        if per_attempt is not None and not per_attempt > 0:
-            raise ValueError(f"per_attempt is more than 0 seconds, not {per_attempt!r}")
         self._policy = Policy(
             attempts=attempts,
-            retryable=_judge(on),
+            retryable=judge(on),
             rejects=on_result,
             backoff=backoff,
             base=base,
@@ -81,11 +73,13 @@ class Retry:
             stop=stop,
             listeners=() if on_event is None else (on_event,),
         )
+        _check(self._policy)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """The function, retried: one, a coroutine function, or a generator of either kind until its first item."""
         import inspect  # noqa: PLC0415 - dear, and not everybody who imports us decorates something
 
+        require_callable(function, "Retry")
         wrapped: Callable[..., Any]
         if inspect.isasyncgenfunction(function):
             wrapped = _around_async_generator(self._policy, function)
@@ -101,7 +95,8 @@ class Retry:
         """Attempts for ``for`` or ``async for``; the statements are to be in ``with attempt:``."""
         from .block import Block  # noqa: PLC0415 - not everybody has blocks
 
-        return Block(Call(self._policy, name, counter.given_up))
+        # Statements return nothing that could be judged: they would all be run again.
+        return Block(Call(self._policy._replace(rejects=None), name, counter.given_up))
 
     @overload
     def run(
@@ -352,16 +347,36 @@ _NOTHING: Final = object()
 # ---------------------------------------------------------------- what the arguments mean
 
 
-def _judge(on: object) -> Callable[[Exception], bool]:
-    types = on if isinstance(on, tuple) else (on,)
-    if types and all(isinstance(kind, type) for kind in types):
-        for kind in types:
-            if not issubclass(kind, Exception):
-                raise TypeError(f"{kind.__name__} is never retried: only Exception and what derives from it are")
-        return lambda error: isinstance(error, types)
-    if isinstance(on, tuple) or not callable(on):
-        raise TypeError(f"on is an exception type, a tuple of them, or a function of an exception, not {on!r}")
-    return on
+def _check(policy: Policy) -> None:
+    if type(policy.attempts) is not int or policy.attempts < 1:
+        raise ValueError(f"attempts is a whole number from 1, not {policy.attempts!r}")
+    if policy.backoff not in retry.BACKOFFS:
+        raise ValueError(f"backoff is one of {', '.join(retry.BACKOFFS)}, not {policy.backoff!r}")
+    for name, seconds in (("base", policy.base), ("cap", policy.cap)):
+        if (
+            not is_number(seconds) or not 0 <= seconds <= threading.TIMEOUT_MAX
+        ):  # nobody can wait longer; NaN is neither
+            raise ValueError(f"{name} is 0 or more seconds, and an end to them, not {seconds!r}")
+    limit = policy.per_attempt
+    if limit is not None and (not is_number(limit) or not limit > 0):
+        raise ValueError(f"per_attempt is more than 0 seconds, not {limit!r}")
+    _check_parts(policy)
+
+
+def _check_parts(policy: Policy) -> None:
+    for name, function in (("on_result", policy.rejects), ("retry_after", policy.hint)):
+        if function is not None:
+            require_function(name, function)
+    for listener in policy.listeners:
+        require_function("on_event", listener)
+    for name, part, needs in (
+        ("breaker", policy.breaker, "acquire"),
+        ("budget", policy.budget, "take"),
+        ("stop", policy.stop, "is_set"),
+    ):
+        # What has no such method would be taken for one that says no, in the middle of a call.
+        if part is not None and (isinstance(part, type) or not callable(getattr(part, needs, None))):
+            raise TypeError(f"{name} is an object that has {needs}(), not {part!r}")
 
 
 def _budget(name: str) -> "Shared":

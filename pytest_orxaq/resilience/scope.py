@@ -10,6 +10,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from .arguments import is_number
 from .clock import Clock, clocks
 
 
@@ -55,6 +56,7 @@ class Scope(NamedTuple):
     block: "deadline | None" = None
 
 
+_NEVER: Final = float("inf")
 _NOTHING: Final = Scope()
 _UNREAD: Final = Scope()  # stands for what the parent handed down, until somebody asks
 
@@ -102,10 +104,10 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(30)
     """
 
     def __init__(self, seconds: float) -> None:
-        if not seconds >= 0:  # NaN too
-            raise ValueError(f"a deadline is 0 or more seconds from now, not {seconds}")
+        if not is_number(seconds) or not seconds >= 0:  # NaN too
+            raise ValueError(f"a deadline is 0 or more seconds from now, not {seconds!r}")
         self.seconds = seconds
-        self.at = float("inf")  # on the clock that nobody can set, once entered
+        self.at = _NEVER  # on the clock that nobody can set, once entered
         self.owner: tuple[int, object] = (0, None)
         self._outer: deadline | None = None
         self._token: Token[Around | None] | None = None
@@ -137,7 +139,7 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(30)
         For the timeout of whatever can wait: ``subprocess.run(..., timeout=deadline.remaining())``.
         """
         until = around().until
-        left = None if until is None else max(0.0, until - clocks.current.now())
+        left = None if until is None or until == _NEVER else max(0.0, until - clocks.current.now())
         return most if left is None or (most is not None and most < left) else left
 
     @staticmethod

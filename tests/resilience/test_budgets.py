@@ -122,7 +122,20 @@ def test_threads_share_a_budget(tmp_path: Path) -> None:
     assert sum(had) == 10
 
 
-@pytest.mark.parametrize("arguments", [{"name": ""}, {"ratio": -1}, {"trickle": float("nan")}, {"capacity": 0.5}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"name": ""},
+        {"name": 5},
+        {"name": "\udcff"},
+        {"ratio": -1},
+        {"ratio": float("inf")},
+        {"trickle": float("nan")},
+        {"trickle": "1"},
+        {"capacity": 0.5},
+        {"capacity": None},
+    ],
+)
 def test_nonsense_is_refused(arguments: dict[str, Any]) -> None:
     """A budget without a name, or one that could never be used, is a mistake."""
     with pytest.raises(ValueError, match="a budget has"):

@@ -656,14 +656,46 @@ def test_a_snapshot_looks_and_does_not_touch(net: Net) -> None:
         {"failure_rate": 1.1},
         {"minimum_calls": 0},
         {"slow_call": 0},
+        {"threshold": "3"},
+        {"threshold": None},
+        {"window": True},
+        {"cooldown_max": -1},
+        {"cooldown_max": float("nan")},
+        {"failure_rate": "3"},
     ],
 )
-def test_numbers_without_sense_are_refused(net: Net, nonsense: dict[str, float]) -> None:
+def test_numbers_without_sense_are_refused(net: Net, nonsense: dict[str, Any]) -> None:
     """And it is said which."""
     with pytest.raises(ValueError, match=f"no sense for a circuit breaker: {next(iter(nonsense))}"):
         net.breaker(**nonsense)
+    for name in ("", 5, "\udcff"):
+        with pytest.raises(ValueError, match="name"):
+            Breaker(name)  # type: ignore[arg-type]
+
+
+def test_a_forgotten_parenthesis_is_noticed() -> None:
+    """Else ``@Breaker`` makes a function that is never called, and nobody hears of it."""
     with pytest.raises(ValueError, match="name"):
-        Breaker("")
+        Breaker(lambda: 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="decorates what can be called, not 'https"):
+        Breaker("net", store="memory")("https://x.invalid")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("on", [5, (), [OSError], KeyboardInterrupt])
+def test_what_can_tell_no_failure_is_refused(on: Any) -> None:
+    """What is neither types nor a function would call nothing a failure."""
+    with pytest.raises(TypeError):
+        Breaker("net", store="memory", on=on)
+    with pytest.raises(TypeError, match="on_event"):
+        Breaker("net", store="memory", on_event=5)  # type: ignore[arg-type]
+
+
+def test_words_that_no_database_takes_do_not_lose_it(net: Net) -> None:
+    """A name of a file that is no UTF-8, in a message, opens the breaker for all."""
+    breaker = net.breaker(threshold=1)
+    fail(breaker, ConnectionResetError("\udcff"))
+    assert breaker.snapshot().shared
+    assert net.breaker().snapshot().why == r"1 failure, the last: ConnectionResetError: \udcff"
 
 
 def test_a_cooldown_above_the_longest_is_the_longest() -> None:
