@@ -37,6 +37,7 @@ from .events import Listener
 from .judgement import transient
 from .ledger import Ledger
 from .permit import BreakerOpenError, Permit
+from .scope import around
 
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ class Breaker:
         if word & STATE_BITS != _CLOSED:
             if self._refusal is not None:
                 self._refuse_again(self._refusal, word)
-            permit.token = os.urandom(8).hex()
+            permit.token, permit.process = os.urandom(8).hex(), os.getpid()
         if self._measures:
             permit.started = time.perf_counter()
         return permit
@@ -299,6 +300,9 @@ class Breaker:
         change = self._ledger.change(Ask(token=permit.token))
         if change.answer.verdict is Verdict.REFUSED:
             permit.token = ""  # there is nothing to give back
+            if _is_within_probe(change.after.token):  # guarded twice: it is the same call, of which the outer one tells
+                permit.epoch = change.after.epoch
+                return
             self._refusal = _refusal(change, now)
             raise BreakerOpenError(self.name, change.answer.retry_after, change.answer.why)
         permit.epoch = change.after.epoch
@@ -330,6 +334,8 @@ class Breaker:
         self._report(permit, why.strip()[:_LONGEST_WHY] or "it failed", 0.0)
 
     def _report(self, permit: Permit, failure: str, seconds: float) -> None:
+        if _is_a_copy(permit):
+            return
         untold, self._untold = self._untold, 0
         try:
             self._ledger.change(
@@ -348,8 +354,21 @@ class Breaker:
 
     def returned(self, permit: Permit) -> None:
         """See Owner."""
-        if permit.token:
+        if permit.token and not _is_a_copy(permit):
             self._ledger.change(Return(token=permit.token))
+
+
+def _is_within_probe(token: str) -> bool:
+    """Whether the probe that is out is around us."""
+    if not token:
+        return False
+    purse = around().purse
+    return any(permit.token == token for permit in _permits.get()) or (purse is not None and purse.holds(token))
+
+
+def _is_a_copy(permit: Permit) -> bool:
+    """Whether a forked child leaves what only its parent has entered."""
+    return bool(permit.token) and permit.process not in {0, os.getpid()}
 
 
 def _refusal(change: Change, now: float) -> _Refusal | None:

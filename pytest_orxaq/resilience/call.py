@@ -178,7 +178,7 @@ class Call:
             retryable = False
             complain("judging an exception failed: %r", self.policy.retryable)
         if self._permit is not None:
-            self._settle(self._permit, described(error) if retryable else "")
+            self._settle_failure(self._permit, error, retryable=retryable)
         self._note(error)
         self.end = self._schedule(error) if retryable else End.PERMANENT
         if self.end is None:
@@ -240,6 +240,10 @@ class Call:
         self._smooth = False
         return True
 
+    def holds(self, token: str) -> bool:
+        """See Purse."""
+        return getattr(self._permit, "token", "") == token or (self._outer is not None and self._outer.holds(token))
+
     # ------------------------------------------------------------ how it went
 
     @property
@@ -294,6 +298,16 @@ class Call:
         # What a breaker's store does must never hide what the call did.
         with suppress(Exception):
             permit.failure(why) if why else permit.success(self._seconds() or 0.0)
+
+    def _settle_failure(self, permit: "Permit", error: Exception, *, retryable: bool) -> None:
+        from .permit import was_called  # noqa: PLC0415 - those who have a breaker have it already
+
+        if was_called(error):
+            self._settle(permit, described(error) if retryable else "")
+            return
+        self._permit = None
+        with suppress(Exception):
+            permit.cancel()
 
     def _seconds(self) -> float | None:
         return None if self._started is None else clocks.current.now() - self._started

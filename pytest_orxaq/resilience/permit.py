@@ -4,6 +4,7 @@ from math import isfinite
 from typing import Protocol
 
 from .outcome import described
+from .scope import DeadlineError
 
 
 class BreakerOpenError(Exception):
@@ -21,6 +22,11 @@ class BreakerOpenError(Exception):
     def __str__(self) -> str:
         again = f"the next trial is in {self.retry_after:.0f} s" if isfinite(self.retry_after) else "until it is reset"
         return f"the circuit breaker {self.name!r} is open ({self.why}); {again}"
+
+
+def was_called(error: BaseException) -> bool:
+    """Whether an exception says anything about the other side; where we did not even call it, it does not."""
+    return isinstance(error, Exception) and not isinstance(error, (BreakerOpenError, DeadlineError))
 
 
 class Owner(Protocol):
@@ -47,6 +53,7 @@ class Permit:
 
     # Of the class while they are as usual: a permit is made for every call, and this halves its price.
     token = ""  # of a probe
+    process = 0  # that has it, 0 if it is not known: a forked child has a copy, which means nothing
     started = 0.0
     _open = True
 
@@ -81,7 +88,7 @@ class Permit:
         """The call ended, with this exception or none: what that means is the breaker's to say."""
         if error is None:
             self.success(self._breaker.seconds_since(self.started))
-        elif not isinstance(error, Exception):
+        elif not isinstance(error, Exception) or not was_called(error):
             self.cancel()
         elif self._breaker.is_failure(error):
             self.failure(described(error))

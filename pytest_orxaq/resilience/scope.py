@@ -25,6 +25,9 @@ if TYPE_CHECKING:
         def spend(self) -> bool:
             """Pay for a retry, here and in all calls further out; False if one of them has none left."""
 
+        def holds(self, token: str) -> bool:
+            """Whether it, or a call further out, is the probe of a circuit breaker that has this token."""
+
     class Around(Protocol):
         """What is around a call."""
 
