@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import threading
 
 from contextlib import closing
 from math import inf
@@ -12,6 +11,7 @@ from ..core.bucket import Bucket, Terms, filled, taken
 from .arguments import is_name, is_number
 from .clock import clocks
 from .events import Event, Kind, tell
+from .lock import Lock
 
 
 FILE = "retry-budgets.db"
@@ -46,7 +46,7 @@ class Budget:
         self._own: Bucket | None = None  # used where nothing can be shared
         self._alone = False
         self._calls = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def earn(self) -> None:
         """Note a call; it is put into the bucket with the next retry, for a call that works must not cost a write."""

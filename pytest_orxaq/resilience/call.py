@@ -17,6 +17,7 @@ from .allowance import allowed
 from .clock import clocks
 from .events import Event, Kind, Listener, listeners, tell
 from .judgement import complain, hint_in, links_of
+from .lock import Lock
 from .outcome import CallAttempt, annotate, described, history_of
 from .scope import DeadlineError, around, leave, running_task, scope
 
@@ -69,7 +70,7 @@ class _Counter:
 
     given_up = 0
     numbers = count(1)
-    lock = threading.Lock()  # of all purses: they are many-layered, and used seldom
+    lock = Lock()  # of all purses: they are many-layered, and used seldom
 
 
 counter = _Counter()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from .arguments import is_number
 from .clock import Clock, clocks
+from .lock import Lock
 
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _spelled(until: float) -> str:
     return environment.spell_deadline(time.monotonic() + until - clocks.current.now(), resources.boot_id())
 
 
-_lock = threading.Lock()
+_lock = Lock()
 _running: set[deadline] = set()
 _before: dict[str, str] = {}  # the variable as it was before the first of them
 
