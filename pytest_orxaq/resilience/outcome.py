@@ -44,7 +44,8 @@ def described(error: BaseException) -> str:
     """Type and message of an exception, in one line; one that cannot say what it is must not hide behind that."""
     words = type(error).__name__
     with suppress(Exception):
-        words = f"{words}: {error}".removesuffix(": ")
+        said = " ".join(str(error).split())
+        words = f"{words}: {said}" if said else words
     return words if len(words) <= 300 else f"{words[:299]}…"
 
 

@@ -362,6 +362,17 @@ def test_what_cannot_be_looked_at_is_raised_all_the_same(kind: type[Exception], 
     assert keeper.told == ["failure"] * (1 if nested else 2)
 
 
+def test_words_of_many_lines_are_one() -> None:
+    """Each attempt is a line of the note, also where an exception has a page to say."""
+    error = ConnectionResetError("first\n  1. second\r\n\tthird")
+    with pytest.raises(ConnectionResetError):
+        Retry(attempts=2)(Script(error))()
+    assert error.__notes__[0].splitlines()[1:] == [
+        "  1. ConnectionResetError: first 1. second third",
+        "  2. waited 0.2 s, then ConnectionResetError: first 1. second third after 0 s",
+    ]
+
+
 def test_long_words_are_shortened() -> None:
     """A message of a megabyte is not noted once for each attempt."""
     error = ConnectionResetError("x" * 1_000_000)
