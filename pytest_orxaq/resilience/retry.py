@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from functools import wraps
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 
 from ..core import retry
@@ -132,9 +133,12 @@ class Retry:
                 call.forget()
                 raise
         else:
+            _refuse_coroutine(value, call.name)
             if fallback is None or call.end is None:
                 return _outcome(call, value, degraded=False)
-        return _outcome(call, fallback(*args, **kwargs), degraded=True)
+        instead = fallback(*args, **kwargs)
+        _refuse_coroutine(instead, _name_of(fallback))
+        return _outcome(call, instead, degraded=True)
 
 
 # ---------------------------------------------------------------- from first to last attempt
@@ -207,6 +211,15 @@ async def _run_async(
             return _outcome(call, value, degraded=False)
     instead = fallback(*args, **kwargs)
     return _outcome(call, await instead if isinstance(instead, Awaitable) else instead, degraded=True)
+
+
+def _refuse_coroutine(value: object, name: str) -> None:
+    """What is still to be awaited has neither passed nor been tried again."""
+    if isinstance(value, CoroutineType):
+        value.close()
+        raise TypeError(
+            f"{name} returned a coroutine, so nothing has run yet: give run() the coroutine function itself"
+        )
 
 
 def _outcome(call: Call, value: R, *, degraded: bool) -> Outcome[R]:
@@ -388,7 +401,9 @@ def _budget(name: str) -> "Shared":
 def _is_async(function: object) -> bool:
     import inspect  # noqa: PLC0415 - see Retry.__call__
 
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - an object that is called asynchronously
+    # Of its type: a class whose objects are called asynchronously is itself called at once.
+    of_objects = getattr(type(function), "__call__", None)  # noqa: B004 - it is looked at, not whether it is there
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(of_objects)
 
 
 def _name_of(function: object) -> str:
