@@ -145,7 +145,7 @@ class Call:
             except Exception as refusal:  # noqa: BLE001 - whatever a breaker raises is its word for no
                 return self._refused(End.BREAKER, refusal)
         if policy.budget is not None and not again:
-            policy.budget.earn()
+            self._earn(policy.budget)
         self._started = now
         self._outer, self.block, self.until = outside.purse, outside.block, outside.until
         if policy.per_attempt is not None and (self.until is None or now + policy.per_attempt < self.until):
@@ -354,7 +354,7 @@ class Call:
         self._outer = outside.purse
         if not self._pay():
             return End.ATTEMPTS
-        if policy.budget is not None and not policy.budget.take():
+        if policy.budget is not None and not self._take(policy.budget):
             return End.BUDGET
         if not allowed():
             return End.BUDGET
@@ -363,6 +363,19 @@ class Call:
         if listeners or policy.listeners:
             self._tell(Kind.RETRY, delay=delay, error=answer)
         return None
+
+    def _earn(self, budget: "Shared") -> None:
+        try:
+            budget.earn()
+        except Exception:  # noqa: BLE001 - it must not keep the call from being made
+            complain("a retry budget failed: %r", budget)
+
+    def _take(self, budget: "Shared") -> bool:
+        try:
+            return budget.take()
+        except Exception:  # noqa: BLE001 - it must not hide why it was asked
+            complain("a retry budget failed: %r", budget)
+            return False
 
     def _pay(self) -> bool:
         if self._outer is None:

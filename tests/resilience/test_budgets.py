@@ -261,3 +261,22 @@ def test_without_a_lasting_place_nothing_is_shared(
     assert "in the way" not in heard[0].why
     assert "orxaq" in heard[0].why
     assert not list(tmp_path.glob("orxaq-*"))
+
+
+def test_a_budget_of_somebody_that_fails_hides_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The call is made, its exception comes out without a retry, and what went wrong is logged."""
+
+    class Broken:
+        def earn(self) -> None:
+            raise RuntimeError("earn")
+
+        def take(self) -> bool:
+            raise RuntimeError("take")
+
+    def lose() -> None:
+        raise ConnectionResetError("the real one")
+
+    with pytest.raises(ConnectionResetError, match="the real one") as caught:
+        Retry(budget=Broken())(lose)()
+    assert "the retry budget is spent" in caught.value.__notes__[0]
+    assert [record.exc_text is not None and record.exc_text[-4:] for record in caplog.records] == ["earn", "take"]
