@@ -224,8 +224,8 @@ def test_the_store_is_the_repositorys(project: Callable[..., Any], monkeypatch: 
     common = here.top / ".git" / "orxaq"
     for place in (here.top / "sub", here.top.parent / "other"):
         monkeypatch.chdir(place)
-        with instant(), pytest.raises(ConnectionResetError):
-            Retry(attempts=2, budget="ci")(fails)()
+        with pytest.raises(ConnectionResetError):
+            Retry(attempts=2, base=0, budget="ci")(fails)()
         assert (common / FILE).is_file()
         assert stat.S_IMODE(common.stat().st_mode) == 0o700
         (common / FILE).unlink()
@@ -235,9 +235,19 @@ def test_outside_of_a_repository_the_user_has_one(tmp_path: Path, monkeypatch: p
     """All that this user runs outside of any repository shares a budget."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    with instant():
-        assert [spent(Budget("ci", ratio=0, trickle=0, capacity=2)) for _ in range(2)] == [2, 0]
+    assert [spent(Budget("ci", ratio=0, trickle=0, capacity=2)) for _ in range(2)] == [2, 0]
     assert list((tmp_path / "state").rglob(FILE))
+
+
+def test_tests_that_stop_the_clock_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others have spent decides nothing there, and the common bucket is neither emptied nor filled by their time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    budget = Budget("ci", ratio=0, trickle=1e-4, capacity=2)
+    assert [budget.take() for _ in range(3)] == [True, True, False]
+    with instant():
+        assert spent(budget) == 2
+    assert not Budget("ci", ratio=0, trickle=1e-4, capacity=2).take()
 
 
 @pytest.mark.parametrize("temporary", ["", "nowhere"], ids=["a temporary place", "no place"])
@@ -254,8 +264,7 @@ def test_without_a_lasting_place_nothing_is_shared(
     heard: list[Event] = []
     end = subscribe(heard.append)
     try:
-        with instant():
-            assert spent(Budget("ci", ratio=0, trickle=0, capacity=2)) == 2
+        assert spent(Budget("ci", ratio=0, trickle=0, capacity=2)) == 2
     finally:
         end()
     assert "in the way" not in heard[0].why
