@@ -74,7 +74,8 @@ class BlockAttempt:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> bool:
         if value is None:
-            self.again = self._call.returned(None)
+            self.again = False
+            self._call.passed()
         elif isinstance(value, Exception):
             self.again = self._call.failed(value)
         else:

@@ -3,8 +3,6 @@
 A call that succeeds at once never gets here (see :mod:`.retry`), so that nothing below costs it anything.
 """
 
-import threading
-
 from contextlib import suppress
 from contextvars import Token
 from enum import StrEnum
@@ -16,13 +14,14 @@ from .allowance import allowed
 from .clock import clocks
 from .events import Event, Kind, listeners, tell
 from .judgement import complain, hint_in, links_of
+from .lock import Lock
 from .noted import CallAttempt, annotate, described, history_of
 from .scope import NOWHERE, DeadlineError, around, leave, running_task, scope
 
 
 if TYPE_CHECKING:
     from ..model import Verdict
-    from .contract import Permit  # not worth their import
+    from .contract import Permit, Shared  # not worth their import
     from .policy import Policy
     from .scope import Around, deadline
 
@@ -48,14 +47,14 @@ class _Counter:
     def __init__(self) -> None:
         self.given_up = 0
         self.numbers = count(1)
-        self.lock = threading.Lock()  # of all purses: they are many-layered, and used seldom
+        self.lock = Lock()  # of all purses: they are many-layered, and used seldom
 
 
 counter = _Counter()
 
 
 class Call:
-    """The state of one call. After each attempt one of :meth:`failed`, :meth:`returned` and :meth:`abandoned` is told."""
+    """The state of one call. After each attempt one of :meth:`failed`, :meth:`returned`, :meth:`passed` and :meth:`abandoned` is told."""
 
     __slots__ = (
         "_failures",
@@ -135,7 +134,7 @@ class Call:
             except Exception as refusal:  # noqa: BLE001 - whatever a breaker raises is its word for no
                 return self._refused(End.BREAKER, refusal)
         if policy.budget is not None and not self._failures:
-            policy.budget.earn()
+            self._earn(policy.budget)
         if policy.per_attempt is not None and (self.until is None or now + policy.per_attempt < self.until):
             self.until = now + policy.per_attempt
         return True
@@ -160,7 +159,7 @@ class Call:
             retryable = False
             complain("judging an exception failed: %r", self.policy.retryable)
         if self._permit is not None:
-            self._settle(self._permit, described(error) if retryable else "")
+            self._settle_failure(self._permit, error, retryable=retryable)
         self._note(error)
         self.end = self._schedule(error) if retryable else End.PERMANENT
         if self.end is None:
@@ -175,10 +174,7 @@ class Call:
         if self.policy.plain and not listeners:
             return False
         if self.policy.rejects is None or not self._rejects(value):
-            if self._permit is not None:
-                self._settle(self._permit, "")
-            if listeners or self.policy.listeners:
-                self._tell(Kind.SUCCESS)
+            self._succeed()
             return False
         if self._permit is not None:
             self._settle(self._permit, REJECTED)
@@ -189,6 +185,11 @@ class Call:
             return True
         self._give_up(None)
         return False
+
+    def passed(self) -> None:
+        """Statements came to their end: they return nothing that could be judged."""
+        self._leave()
+        self._succeed()
 
     def abandoned(self) -> None:
         """The attempt was ended by what is no Exception: nobody knows anything."""
@@ -223,6 +224,12 @@ class Call:
         self.left -= counts
         self._smooth = False
         return True
+
+    def holds(self, token: str) -> bool:
+        """See Purse."""
+        return getattr(self._permit, "token", "") == token or (
+            (outer := self._outside.purse) is not None and outer.holds(token)
+        )
 
     # ------------------------------------------------------------ how it went
 
@@ -273,12 +280,28 @@ class Call:
             self.abandoned()
             raise
 
+    def _succeed(self) -> None:
+        if self._permit is not None:
+            self._settle(self._permit, "")
+        if listeners or self.policy.listeners:
+            self._tell(Kind.SUCCESS)
+
     def _settle(self, permit: "Permit", why: str) -> None:
         self._permit = None
         seconds = 0.0 if self._started is None else clocks.current.now() - self._started
         # What a breaker's store does must never hide what the call did.
         with suppress(Exception):
             permit.failure(why) if why else permit.success(seconds)
+
+    def _settle_failure(self, permit: "Permit", error: Exception, *, retryable: bool) -> None:
+        from .permit import was_called  # noqa: PLC0415 - those who have a breaker have it already
+
+        if was_called(error):
+            self._settle(permit, described(error) if retryable else "")
+            return
+        self._permit = None
+        with suppress(Exception):
+            permit.cancel()
 
     def _note(self, error: Exception | None) -> None:
         failure: object = error
@@ -293,8 +316,9 @@ class Call:
     def _inner(self, error: Exception | None) -> tuple[CallAttempt, ...]:
         """The attempts that retried calls inside of this attempt made, as noted on its exception and what caused it."""
         found: dict[int, CallAttempt] = {}
-        for link in links_of(error):
-            found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
+        with suppress(Exception):  # a link of the chain may be a property, and that may raise
+            for link in links_of(error):
+                found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
         return tuple(found[serial] for serial in sorted(found))
 
     def _schedule(self, answer: object) -> End | None:
@@ -320,13 +344,26 @@ class Call:
             self.left -= 1
         elif not self._pay():
             return End.ATTEMPTS
-        if (policy.budget is not None and not policy.budget.take()) or not allowed():
+        if (policy.budget is not None and not self._take(policy.budget)) or not allowed():
             return End.BUDGET
         self.delay = delay
         self._number += 1
         if listeners or policy.listeners:
             self._tell(Kind.RETRY, delay=delay, error=answer)
         return None
+
+    def _earn(self, budget: "Shared") -> None:
+        try:
+            budget.earn()
+        except Exception:  # noqa: BLE001 - it must not keep the call from being made
+            complain("a retry budget failed: %r", budget)
+
+    def _take(self, budget: "Shared") -> bool:
+        try:
+            return budget.take()
+        except Exception:  # noqa: BLE001 - it must not hide why it was asked
+            complain("a retry budget failed: %r", budget)
+            return False
 
     def _pay(self) -> bool:
         with counter.lock:

@@ -40,14 +40,12 @@ def hint_in(answer: Any, find: Callable[[object], object] | None) -> float | Non
         return None
     from ..core import hints  # noqa: PLC0415 - see above
 
-    if find is not None:
-        try:
-            return hints.seconds_of(find(answer), now=clocks.current.wall())
-        except Exception:  # noqa: BLE001 - it must not hide what it was to judge
-            complain("looking for a hint of when to try again failed: %r", find)
-            return None
-    found = (hints.carried_by(link) for link in links_of(answer))
-    return next((hints.seconds_of(hint, now=clocks.current.wall()) for hint in found if hint is not None), None)
+    try:
+        found = (hints.carried_by(link) for link in links_of(answer)) if find is None else iter((find(answer),))
+        return next((hints.seconds_of(hint, now=clocks.current.wall()) for hint in found if hint is not None), None)
+    except Exception:  # noqa: BLE001 - neither it nor a property of the exception may hide what was to be judged
+        complain("looking for a hint of when to try again failed: %r", find or type(answer))
+        return None
 
 
 def complain(words: str, culprit: object) -> None:

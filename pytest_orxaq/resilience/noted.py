@@ -28,15 +28,20 @@ class CallAttempt(NamedTuple):
 
 
 def described(error: BaseException) -> str:
-    """Type and message of an exception, in one line."""
-    words = f"{type(error).__name__}: {error}".removesuffix(": ")
+    """Type and message of an exception, in one line; one that cannot say what it is must not hide behind that."""
+    words = type(error).__name__
+    with suppress(Exception):
+        said = " ".join(str(error).split())
+        words = f"{words}: {said}" if said else words
     return words if len(words) <= 300 else f"{words[:299]}…"
 
 
 def history_of(error: object) -> tuple[CallAttempt, ...]:
     """The attempts that are noted on an exception."""
-    found = getattr(error, HISTORY, ())
-    return found if isinstance(found, tuple) else ()
+    with suppress(Exception):
+        found = getattr(error, HISTORY, ())
+        return found if isinstance(found, tuple) else ()
+    return ()
 
 
 def annotate(error: BaseException, attempts: tuple[CallAttempt, ...], why: str) -> None:

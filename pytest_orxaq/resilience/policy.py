@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core import retry
+from .arguments import is_number, judge, require_function
 from .events import Listener
 
 
@@ -47,9 +48,9 @@ class Policy:
         stop: threading.Event | None,
         on_event: Listener | None,
     ) -> None:
-        _check(attempts, backoff, base, cap, per_attempt)
+        _check_numbers(attempts, backoff, base, cap, per_attempt)
         self.attempts = attempts
-        self.retryable = _judge(on)
+        self.retryable = judge(on)
         self.rejects = on_result
         self.pauses = retry.Pauses(backoff, base, cap)
         self.per_attempt = per_attempt
@@ -60,30 +61,36 @@ class Policy:
         self.listeners = () if on_event is None else (on_event,)
         # Whether nobody has to be asked or told about a call that succeeds at once.
         self.plain = all(each is None for each in (on_result, per_attempt, breaker, budget, on_event))
+        _check_parts(self)
 
 
-def _check(attempts: int, backoff: str, base: float, cap: float, per_attempt: float | None) -> None:
+def _check_numbers(attempts: int, backoff: str, base: float, cap: float, per_attempt: float | None) -> None:
     if type(attempts) is not int or attempts < 1:
         raise ValueError(f"attempts is a whole number from 1, not {attempts!r}")
     if backoff not in retry.BACKOFFS:
         raise ValueError(f"backoff is one of {', '.join(retry.BACKOFFS)}, not {backoff!r}")
     for name, seconds in (("base", base), ("cap", cap)):
-        if not seconds >= 0:  # NaN too
-            raise ValueError(f"{name} is 0 or more seconds, not {seconds!r}")
-    if per_attempt is not None and not per_attempt > 0:
+        # Nobody can wait longer; NaN is neither.
+        if not is_number(seconds) or not 0 <= seconds <= threading.TIMEOUT_MAX:
+            raise ValueError(f"{name} is 0 or more seconds, and an end to them, not {seconds!r}")
+    if per_attempt is not None and (not is_number(per_attempt) or not per_attempt > 0):
         raise ValueError(f"per_attempt is more than 0 seconds, not {per_attempt!r}")
 
 
-def _judge(on: object) -> Callable[[Exception], bool]:
-    types = on if isinstance(on, tuple) else (on,)
-    if types and all(isinstance(kind, type) for kind in types):
-        for kind in types:
-            if not issubclass(kind, Exception):
-                raise TypeError(f"{kind.__name__} is never retried: only Exception and what derives from it are")
-        return lambda error: isinstance(error, types)
-    if isinstance(on, tuple) or not callable(on):
-        raise TypeError(f"on is an exception type, a tuple of them, or a function of an exception, not {on!r}")
-    return on
+def _check_parts(policy: Policy) -> None:
+    for name, function in (("on_result", policy.rejects), ("retry_after", policy.hint)):
+        if function is not None:
+            require_function(name, function)
+    for listener in policy.listeners:
+        require_function("on_event", listener)
+    for name, part, needs in (
+        ("breaker", policy.breaker, "acquire"),
+        ("budget", policy.budget, "take"),
+        ("stop", policy.stop, "is_set"),
+    ):
+        # What has no such method would be taken for one that says no, in the middle of a call.
+        if part is not None and (isinstance(part, type) or not callable(getattr(part, needs, None))):
+            raise TypeError(f"{name} is an object that has {needs}(), not {part!r}")
 
 
 def _budget(name: str) -> "Shared":

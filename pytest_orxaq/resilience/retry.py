@@ -8,9 +8,11 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from functools import wraps
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 
 from ..core import retry
+from .arguments import require_callable
 from .call import Call, counter
 from .clock import clocks
 from .events import Listener, listeners
@@ -78,6 +80,7 @@ class Retry:
         """The function, retried: one, a coroutine function, or a generator of either kind until its first item."""
         import inspect  # noqa: PLC0415 - dear, and not everybody who imports us decorates something
 
+        require_callable(function, "Retry")
         wrapped: Callable[..., Any]
         if inspect.isasyncgenfunction(function):
             wrapped = _around_async_generator(self._policy, function)
@@ -129,9 +132,12 @@ class Retry:
                 call.forget()
                 raise
         else:
+            _refuse_coroutine(value, call.name)
             if fallback is None or call.end is None:
                 return _outcome(call, value, degraded=False)
-        return _outcome(call, fallback(*args, **kwargs), degraded=True)
+        instead = fallback(*args, **kwargs)
+        _refuse_coroutine(instead, _name_of(fallback))
+        return _outcome(call, instead, degraded=True)
 
 
 # ---------------------------------------------------------------- from first to last attempt
@@ -203,6 +209,15 @@ async def _run_async(
             return _outcome(call, value, degraded=False)
     instead = fallback(*args, **kwargs)
     return _outcome(call, await instead if isinstance(instead, Awaitable) else instead, degraded=True)
+
+
+def _refuse_coroutine(value: object, name: str) -> None:
+    """What is still to be awaited has neither passed nor been tried again."""
+    if isinstance(value, CoroutineType):
+        value.close()
+        raise TypeError(
+            f"{name} returned a coroutine, so nothing has run yet: give run() the coroutine function itself"
+        )
 
 
 def _outcome(call: Call, value: R, *, degraded: bool) -> "Outcome[R]":
@@ -348,7 +363,9 @@ _NOTHING: Final = object()
 def _is_async(function: object) -> bool:
     import inspect  # noqa: PLC0415 - see Retry.__call__
 
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - an object that is called asynchronously
+    # Of its type: a class whose objects are called asynchronously is itself called at once.
+    of_objects = getattr(type(function), "__call__", None)  # noqa: B004 - it is looked at, not whether it is there
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(of_objects)
 
 
 def _name_of(function: object) -> str:

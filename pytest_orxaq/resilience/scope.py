@@ -10,7 +10,9 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from .arguments import is_number
 from .clock import Clock, clocks
+from .lock import Lock
 
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
         def spend(self) -> bool:
             """Pay for a retry, here and in all calls further out; False if one of them has none left."""
+
+        def holds(self, token: str) -> bool:
+            """Whether it, or a call further out, is the probe of a circuit breaker that has this token."""
 
     class Around(Protocol):
         """What is around a call."""
@@ -60,6 +65,7 @@ class Scope:
         self.block = block
 
 
+_NEVER: Final = float("inf")
 NOWHERE: Final = Scope()  # nothing is around
 _UNREAD: Final = Scope()  # stands for what the parent handed down, until somebody asks
 
@@ -107,10 +113,10 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(30)
     """
 
     def __init__(self, seconds: float) -> None:
-        if not seconds >= 0:  # NaN too
-            raise ValueError(f"a deadline is 0 or more seconds from now, not {seconds}")
+        if not is_number(seconds) or not seconds >= 0:  # NaN too
+            raise ValueError(f"a deadline is 0 or more seconds from now, not {seconds!r}")
         self.seconds = seconds
-        self.at = float("inf")  # on the clock that nobody can set, once entered
+        self.at = _NEVER  # on the clock that nobody can set, once entered
         self.owner: tuple[int, object] = (0, None)
         self._outer: deadline | None = None
         self._token: Token[Around | None] | None = None
@@ -142,7 +148,7 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(30)
         For the timeout of whatever can wait: ``subprocess.run(..., timeout=deadline.remaining())``.
         """
         until = around().until
-        left = None if until is None else max(0.0, until - clocks.current.now())
+        left = None if until is None or until == _NEVER else max(0.0, until - clocks.current.now())
         return most if left is None or (most is not None and most < left) else left
 
     @staticmethod
@@ -173,7 +179,7 @@ def _spelled(until: float) -> str:
     return environment.spell_deadline(time.monotonic() + until - clocks.current.now(), resources.boot_id())
 
 
-_lock = threading.Lock()
+_lock = Lock()
 _running: set[deadline] = set()
 _before: dict[str, str] = {}  # the variable as it was before the first of them
 

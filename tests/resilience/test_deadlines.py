@@ -9,6 +9,7 @@ import threading
 import time
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -98,11 +99,17 @@ def test_remaining_has_bounds() -> None:
             assert deadline.remaining(5) == 0
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan")])
-def test_nonsense_is_refused(seconds: float) -> None:
-    """A deadline in the past is a mistake."""
+@pytest.mark.parametrize("seconds", [-1, float("nan"), "3", None, True])
+def test_nonsense_is_refused(seconds: Any) -> None:
+    """A deadline in the past is a mistake, and so is one that is no number."""
     with pytest.raises(ValueError, match="0 or more seconds"):
         deadline(seconds)
+
+
+def test_a_deadline_without_end_is_none() -> None:
+    """Who bounds nothing has no end, rather than an infinite one that no timeout takes."""
+    with deadline(float("inf")):
+        assert (deadline.remaining(), deadline.remaining(5)) == (None, 5)
 
 
 def test_a_deadline_runs_once_at_a_time() -> None:
