@@ -345,6 +345,12 @@ class ClosedError(ConnectionResetError):
     reason = property(_fail)
 
 
+class SealedError(ConnectionResetError):
+    """Nothing can be noted on it, nor looked for."""
+
+    __orxaq_attempts__ = property(_fail)
+
+
 @pytest.mark.parametrize("how", ["plain", "told", "block", "run"])
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("kind", [MuteError, ClosedError])
@@ -360,6 +366,14 @@ def test_what_cannot_be_looked_at_is_raised_all_the_same(kind: type[Exception], 
         called(again, inner, how)
     assert caught.value is error
     assert keeper.told == ["failure"] * (1 if nested else 2)
+
+
+def test_what_nothing_can_be_noted_on_is_raised_all_the_same() -> None:
+    """Nor can be read whether anything is: it comes out of calls in calls as it is."""
+    error = SealedError()
+    with pytest.raises(SealedError) as caught:
+        Retry(attempts=2)(Retry(attempts=2)(Script(error)))()
+    assert caught.value is error
 
 
 def test_words_of_many_lines_are_one() -> None:
