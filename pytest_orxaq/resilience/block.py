@@ -88,11 +88,19 @@ class BlockAttempt:
         self.__enter__()
         limit = self._call.limit
         if limit is not None:
-            import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
+            await self._begin_cut(limit)
+        return self
 
+    async def _begin_cut(self, limit: float) -> None:
+        import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
+
+        try:
             self._cut = asyncio.timeout(limit)
             await self._cut.__aenter__()
-        return self
+        except BaseException:  # in another loop than asyncio's, say
+            self._call.abandoned()
+            self._call.forget()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
