@@ -89,11 +89,19 @@ class BlockAttempt:
         self.__enter__()
         until = self._call.until
         if until is not None:
-            import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
-
-            self._cut = asyncio.timeout(until - clocks.current.now())
-            await self._cut.__aenter__()
+            await self._begin_cut(until - clocks.current.now())
         return self
+
+    async def _begin_cut(self, limit: float) -> None:
+        import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
+
+        try:
+            self._cut = asyncio.timeout(limit)
+            await self._cut.__aenter__()
+        except BaseException:  # in another loop than asyncio's, say
+            self._call.abandoned()
+            self._call.forget()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

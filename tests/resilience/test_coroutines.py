@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_orxaq import Retry, deadline
+from pytest_orxaq import Breaker, Retry, deadline
 from pytest_orxaq.model import Verdict
 from pytest_orxaq.resilience import Event, Kind
+from pytest_orxaq.resilience.scope import scope
 from pytest_orxaq.testing import FakeClock, instant
 
 
@@ -398,3 +399,22 @@ def test_a_class_is_called_at_once() -> None:
     client = again(Client)()
     assert (type(client), Client.made) == (Client, 2)
     assert asyncio.run(again(client)()) == 2
+
+
+def test_what_cannot_be_cut_leaves_nothing_behind() -> None:
+    """Driven by another loop than asyncio's, which has no timer of that kind, the attempt ends, and its leave is given back."""
+    net = Breaker("net", threshold=1, cooldown=1, store="memory")
+
+    async def job() -> None:
+        async for attempt in Retry(breaker=net, per_attempt=5).block():
+            async with attempt:
+                pass
+
+    before = scope.get()
+    with instant() as clock:
+        net.acquire().failure("down")
+        clock.advance(2)
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            job().send(None)
+        assert scope.get() is before
+        assert net.acquire().probe
