@@ -64,6 +64,12 @@ def test_a_probe_that_is_due(top: Path, say: Say) -> None:
 
 
 @pytest.mark.usefixtures("top")
+def test_a_breaker_is_one_line(say: Say) -> None:
+    """Whatever the words are for which it was opened."""
+    assert len(say("open", "pypi", "--why", "by me\nnpm   closed")[1].splitlines()) == 1
+
+
+@pytest.mark.usefixtures("top")
 def test_breakers_as_data(say: Say) -> None:
     """For programs: seconds, and none where nobody knows when."""
     say("open", "pypi", "--why", "maintenance")

@@ -89,7 +89,7 @@ def _tell(rows: dict[str, tuple[Row, str]], form: str) -> None:
         click.echo(json.dumps({"schema": 1, "breakers": found}, indent=1))
         return
     for name, (row, by) in rows.items():
-        click.echo(escaping.terminal(_line(name, anchored(row, now), by, now)))
+        click.echo(escaping.one_line(_line(name, anchored(row, now), by, now)))
     if not rows:
         click.echo("no circuit breaker has been used here yet", err=True)
 
