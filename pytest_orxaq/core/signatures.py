@@ -13,6 +13,7 @@ from functools import cache
 
 from ..actions import Action
 from ..model import Rule, Signature
+from .prefixes import forms
 
 
 _LONGEST_LINE = 1500  # characters; with the bound on a rule's regex this keeps the time linear in the text
@@ -43,15 +44,18 @@ def _lines_with(text: str, needle: str) -> Iterator[tuple[int, str]]:
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         if end - start <= _LONGEST_LINE:
-            yield start, _plain(text[start:end])
+            yield start, text[start:end]
         at = text.find(needle, end)
 
 
 def _plain(line: str) -> str:
     """A line without colours and the blanks around it."""
-    # docker build numbers what the commands in it print: "#10 18.23 curl: (56) ...", in its summary "18.23 curl: ...".
-    line = _shape(r"\x1b\[[0-?]*[ -/]*[@-~]").sub("", line)
-    return _shape(r"\A\s*(?:#\d{1,5} )?\d{1,6}\.\d{1,3} ").sub("", line).strip()
+    return _shape(r"\x1b\[[0-?]*[ -/]*[@-~]").sub("", line).strip()
+
+
+def _unnumbered(line: str) -> str:
+    """A plain line without the numbers that docker build writes before what the commands in it print."""
+    return _shape(r"\A(?:#\d{1,5} )?\d{1,6}\.\d{1,3} ").sub("", _plain(line)).strip()
 
 
 # ---------------------------------------------------------------- recognise
@@ -150,17 +154,23 @@ def _known_to(rule: Rule, text: str) -> dict[int, str]:
     found = [at for words in rule.above if (at := text.find(words)) >= 0]
     above = min(found, default=len(text) if rule.above else 0)
     return {
-        offset: line
+        offset: _plain(line)
         for needle in rule.needles
         for offset, line in _lines_with(text, needle)
-        if above <= offset and _shape(rule.regex).fullmatch(line)
+        # Words that need others above them are anybody's: behind "error:" they may be those of a test.
+        if above <= offset and _fits(rule.regex, line, passed_on=not rule.above)
     }
+
+
+def _fits(regex: str, line: str, *, passed_on: bool) -> bool:
+    """Whether a line is of this shape, be it behind what logs and other programs write before it."""
+    return any(_shape(regex).fullmatch(form) for form in forms(_plain(line), passed_on=passed_on))
 
 
 def _spoilt(text: str, unless: tuple[str, ...]) -> bool:
     """Whether a line stands in the text with which a rule does not apply."""
     return any(
-        _shape(regex).fullmatch(_plain(line))
+        _fits(regex, line, passed_on=True)
         for regex in unless
         for line in text.split("\n")
         if len(line) <= _LONGEST_LINE
@@ -206,10 +216,14 @@ _SIGNALS = {
 }
 
 
+def _told_by_make(text: str, needle: str) -> Iterator[str]:
+    return (_unnumbered(line) for _, line in _lines_with(text, needle))
+
+
 def make_failures(text: str) -> tuple[MakeFailure, ...]:
     """Every recipe that make said has failed, in order."""
     found = []
-    for _, line in _lines_with(text, "make"):
+    for line in _told_by_make(text, "make"):
         match = _shape(_MAKE + r" (?:\*\*\* )?\[(?:[^\]]*:\d+: )?(.+)\] (.+)").fullmatch(line)
         failure = match and _failure(match[1], match[2], line)
         if failure:
@@ -236,7 +250,7 @@ def missing_target(text: str) -> str:
         ("*** No targets.", _MAKE + r" \*\*\* No targets\. +Stop\."),
     )
     for needle, pattern in shapes:
-        for _, line in _lines_with(text, needle):
+        for line in _told_by_make(text, needle):
             if _shape(pattern).fullmatch(line):
                 return line
     return ""
@@ -247,7 +261,7 @@ def nothing_done(text: str, target: str) -> str:
     name = rf"[`'‘]?{re.escape(target)}['’]?"
     pattern = _MAKE + rf" (?:{name} is up to date\.|Nothing to be done for {name}\.)"
     for needle in (" is up to date.", "Nothing to be done for "):
-        for _, line in _lines_with(text, needle):
+        for line in _told_by_make(text, needle):
             if re.fullmatch(pattern, line):
                 return line
     return ""
