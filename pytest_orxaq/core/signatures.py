@@ -69,12 +69,15 @@ _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
 _ZONE = r"(?:Z| ?[+-]\d\d:?\d\d| UTC)?"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _MODULE = r"[a-z_]\w*+(?:\.\w++)+(?::| [-|:])? "
+_DAY = rf"(?:\d{{4}}[-/]\d\d[-/]\d\d|\d\d-{_MONTH}-\d{{4}})"
+_WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?"
+# Behind a time: a level, which may be the program's own "fatal:", and a logger; a machine and a program in syslog's manner.
 _LOGGER = rf"(?:\[\w{{1,12}}\] |std(?:err|out) F )?[\[(<]?(?i:{_LEVEL})[\])>]?:?\s+(?:[|-] )?(?:{_MODULE})?"
+_SENDER = r"[\w.-]{1,64} [\w./-]{1,64}(?:\[\d{1,8}\])?: |[a-z][\w.-]{1,40}: (?=[EW]: )"
 
-# Of what carries lines: times, loggers behind a time, steps of builds, names of containers, the kernel's log.
+# Of what carries lines: times, steps of builds, names of containers, the kernel's log.
 _CARRIERS = (
-    rf"[\[(]?(?:[a-z]{{1,12}} (?=\d{{4}}-))?(?:(?:\d{{4}}[-/]\d\d[-/]\d\d|\d\d-{_MONTH}-\d{{4}})[T ])?{_CLOCK}{_ZONE}[\])]?(?: ?[-|:])?\s+(?:{_LOGGER}|[a-z][\w.-]{{1,40}}: (?=[EW]: ))?",
-    rf"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?{_MONTH} [ \d]\d {_CLOCK} (?:\S{{1,64}} )?(?:[\w./-]{{1,64}}(?:\[\d{{1,8}}\])?: )?",
+    rf"(?P<time>[\[(]?(?:[a-z]{{1,12}} (?=\d{{4}}-))?(?:{_DAY}[T ])?{_CLOCK}{_ZONE}[\])]?(?: ?[-|:])?\s+|{_WEEKDAY}{_MONTH} [ \d]\d {_CLOCK} )",
     r"[EWIF]\d{4} \d\d:\d\d:\d\d\.\d{1,9} +\d{1,9} [\w.-]{1,64}:\d{1,6}\] ",
     r"kernel: |(?:<\d{1,3}>)?\[ {0,8}\d{1,8}\.\d{3,6}\] ",
     r"#\d{1,5} (?:\d{1,6}\.\d{1,3} )?|\d{1,6}\.\d{1,3} (?=\D)|=> => # |Step \d{1,3}/\d{1,3} : ",
@@ -98,13 +101,16 @@ def _forms(line: str, *, passed_on: bool) -> Iterator[str]:
     rest = line.rpartition("\r")[2].lstrip()  # what a meter drew is written over
     if rest != line:
         yield rest
-    shapes = _shape("|".join(_CARRIERS + _VOICES * passed_on))
+    usual = "|".join(_CARRIERS + _VOICES * passed_on)
+    behind_time = "|".join((*_CARRIERS, _LOGGER, _SENDER) + _VOICES * passed_on)
+    shape = usual
     for _ in range(_MOST_PREFIXES):
-        prefix = shapes.match(rest)
+        prefix = _shape(shape).match(rest)
         if not prefix:
             break
         rest = rest[prefix.end() :].lstrip()
         yield rest
+        shape = behind_time if prefix.lastgroup == "time" else usual
 
 
 # ---------------------------------------------------------------- recognise

@@ -393,6 +393,18 @@ def test_what_carries_a_line_does_not_hide_it(before: str) -> None:
     assert "\x1b" in before or found.line == line.strip()
 
 
+@pytest.mark.parametrize(
+    "before", ["2026-01-02 03:04:05 ", "[vcs 2026-01-02T03:04:05.678Z] ", "Jan  2 03:04:05 "], ids=repr
+)
+@pytest.mark.parametrize("own", ["fatal: busy", "error: busy", "ERROR busy", "host tool: busy"])
+def test_behind_a_time_the_programs_own_level_is_not_lost(before: str, own: str) -> None:
+    """A time alone is taken away before a level and a sender are, which may be the program's own words."""
+    rule = Rule(id="x", action=Action.RETRY, advice="x", needles=("busy",), regex=own, above=("first",))
+    assert applies(rule, f"first\n{before}{own}")
+    assert applies(replace(rule, regex="busy"), f"first\n{before}{own}")
+    assert not applies(replace(rule, regex="busy"), f"first\n{own}")
+
+
 @pytest.mark.parametrize("before", PASSED_ON, ids=repr)
 def test_who_passes_words_on_does_not_hide_them(before: str) -> None:
     """A rule sees them behind an "error:", unless others must stand above them, for then anybody may say them."""
