@@ -6,7 +6,7 @@ case says so, with the reason: what is expected is never bent.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from pytest_orxaq.faults.recipes import KINDS
 from pytest_orxaq.faults.troubles import Truth
@@ -85,9 +85,7 @@ class Case:
     @property
     def id(self) -> str:
         """For people who choose tests by name."""
-        return "-".join(
-            part.replace(" ", "_") for part in (self.subject, self.fault, self.kind, self.program) if part
-        )
+        return "-".join(part.replace(" ", "_") for part in (self.subject, self.fault, self.kind, self.program) if part)
 
 
 def spelled(named: str, conduct: str) -> str:
@@ -159,9 +157,7 @@ _LOCKS_DAILY = {"index", "head+ref", "packed-refs.new", "submodule-index"}
 def _cases() -> Iterable[Case]:
     for preset, (program, truth) in _PRESETS.items():
         daily = preset in {"GIT_503", "GIT_AUTH", "PIP_503"}
-        yield Case(
-            fault="flaky_command", kind=preset, truth=truth, subject="gate", program=program, whole=not daily
-        )
+        yield Case(fault="flaky_command", kind=preset, truth=truth, subject="gate", program=program, whole=not daily)
         yield Case(fault="flaky_command", kind=preset, truth=truth, subject="orxaq run", program=program, whole=True)
         yield Case(
             fault="a test that prints it",
@@ -191,16 +187,43 @@ def _cases() -> Iterable[Case]:
     for kind in KINDS:
         daily = kind in _LOCKS_DAILY
         for subject in ("orxaq locks", "gate"):
-            slow = not daily or subject == "gate" and kind != "index"
-            yield Case(fault="stale_git_lock", kind=kind, truth="stale-state", subject=subject, program="git" * (subject == "gate"), whole=slow)
-            yield Case(fault="live_git_lock", kind=kind, truth="live-contention", subject=subject, program="git" * (subject == "gate"), whole=slow)
+            slow = not daily or (subject == "gate" and kind != "index")
+            yield Case(
+                fault="stale_git_lock",
+                kind=kind,
+                truth="stale-state",
+                subject=subject,
+                program="git" * (subject == "gate"),
+                whole=slow,
+            )
+            yield Case(
+                fault="live_git_lock",
+                kind=kind,
+                truth="live-contention",
+                subject=subject,
+                program="git" * (subject == "gate"),
+                whole=slow,
+            )
     yield Case(fault="stale_git_lock", kind="index", truth="stale-state", subject="gate, as shipped", program="git")
     for subject in ("gate", "orxaq run"):
         for program in ("head", "python", "git archive", "curl"):
-            yield Case(fault="full_disk", kind="file", truth="environment", subject=subject, program=program, whole=program != "head")
+            yield Case(
+                fault="full_disk",
+                kind="file",
+                truth="environment",
+                subject=subject,
+                program=program,
+                whole=program != "head",
+            )
         for program in ("touch", "python", "git add"):
-            yield Case(fault="readonly_tree", kind="mount", truth="environment", subject=subject, program=program, whole=program != "git add")
+            yield Case(
+                fault="readonly_tree",
+                kind="mount",
+                truth="environment",
+                subject=subject,
+                program=program,
+                whole=program != "git add",
+            )
 
 
-assert get_args(Subject)
 CASES = tuple(_cases())
