@@ -28,6 +28,7 @@ NAMES: Mapping[Truth, set[Cause]] = {
 }
 
 _TRIED = "tried again; flaky once it is over, infrastructure while it lasts"
+_WAITED = "waited for, or tried again; flaky once it is over, infrastructure while it lasts"
 _NOT_TRIED = "not tried again; failed"
 
 # What each subject has to do about a fault of each truth.
@@ -36,7 +37,7 @@ CONDUCT: Mapping[Subject, Mapping[Truth, str]] = {
         "transient": f"{_TRIED}; breaker told",
         "permanent": f"{_NOT_TRIED}; breaker not told",
         "stale-state": "taken away before it is met; passed",
-        "live-contention": f"{_TRIED}; breaker told",
+        "live-contention": f"{_WAITED}; breaker told",
         "environment": "not tried again; infrastructure; breaker told",
     },
     "gate, as shipped": {"stale-state": "left, and named; infrastructure"},
@@ -44,7 +45,7 @@ CONDUCT: Mapping[Subject, Mapping[Truth, str]] = {
         "transient": _TRIED,
         "permanent": _NOT_TRIED,
         "stale-state": "taken away before it is met; passed",
-        "live-contention": _TRIED,
+        "live-contention": _WAITED,
         "environment": "not tried again; infrastructure",
     },
     "orxaq locks": {"stale-state": "dead; released", "live-contention": "live; left"},
@@ -93,9 +94,9 @@ def spelled(named: str, conduct: str) -> str:
     return f"{named}: {conduct}"
 
 
-def named_by(cause: Cause) -> str:
-    """The truth that a cause stands for."""
-    return next((truth for truth, causes in NAMES.items() if cause in causes), cause.value)
+def named_by(cause: Cause, truth: Truth) -> str:
+    """The truth that a cause stands for: the one that it should be, if the cause does for it."""
+    return truth if cause in NAMES[truth] else next(other for other, causes in NAMES.items() if cause in causes)
 
 
 # ---------------------------------------------------------------- the cases

@@ -21,8 +21,9 @@ from pytest_orxaq.actions import Action
 from pytest_orxaq.catalogue.shipped import shipped
 from pytest_orxaq.cli.console import Plain
 from pytest_orxaq.core.signatures import Facts, recognise
+from pytest_orxaq.faults.handles import GitLock
 from pytest_orxaq.faults.presets import PRESETS
-from pytest_orxaq.model import Attempt, RunRecord, Verdict
+from pytest_orxaq.model import RunRecord, Verdict
 from pytest_orxaq.repository.commands import git
 from pytest_orxaq.resilience.premises import BREAKERS
 from pytest_orxaq.system.breakers import Shared
@@ -52,7 +53,8 @@ class Scene:
     passes: bool = False  # whether the trouble is over after it was met three times
     timeout: str = "60s"
     release: str = "elimination"
-    kept: Callable[[], bool] = lambda: True  # whether what must not be touched was not
+    patience: float | None = None  # seconds for a whole run; None: long enough
+    lock: GitLock | None = None  # a live one, which must not be touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def _of_the_gate(stage: Stage) -> str:
     runs = [_gated(scene)]
     told = _breaker_told(scene)
     if scene.passes and runs[0].verdict is not Verdict.PASSED:
-        runs.append(_gated(scene))
+        runs.append(_gated(scene, ends=True))
     return _answer(stage.case, scene, runs, told)
 
 
@@ -101,8 +103,8 @@ def _of_the_gate_as_shipped(stage: Stage) -> str:
     _configure(scene)
     record = _gated(scene, timeout=3.0)
     last = record.outcomes[0].attempts[-1]
-    named = "left, and named" if ".lock" in last.diagnosis.why and scene.kept() else last.diagnosis.why
-    return spelled(_named(last), f"{named}; {_word(record)}")
+    named = "left, and named" if ".lock is dead" in last.diagnosis.why else last.diagnosis.why
+    return spelled(named_by(last.diagnosis.cause, stage.case.truth), f"{named}; {_word(record)}")
 
 
 def _of_the_command(stage: Stage) -> str:
@@ -111,7 +113,7 @@ def _of_the_command(stage: Stage) -> str:
     _configure(scene)
     runs = [_ran(scene)]
     if scene.passes and runs[0].verdict is not Verdict.PASSED:
-        runs.append(_ran(scene))
+        runs.append(_ran(scene, ends=True))
     return _answer(stage.case, scene, runs, told=None)
 
 
@@ -120,15 +122,30 @@ def _configure(scene: Scene) -> None:
     (scene.top / "orxaq.toml").write_text(text, encoding="utf-8")
 
 
-def _gated(scene: Scene, timeout: float | None = None) -> RunRecord:
-    request = gate.Request(directory=scene.top, timeout=timeout)
-    return gate.run(request, Plain(io.StringIO()), os.environ).record
+class _Waiting(Plain):
+    """Lets go of the lock that is waited for."""
+
+    def __init__(self, lock: GitLock | None) -> None:
+        super().__init__(io.StringIO())
+        self._lock = lock
+
+    def blocked(self, words: str) -> None:
+        """It is waited for."""
+        super().blocked(words)
+        if self._lock is not None:
+            self._lock.release()
 
 
-def _ran(scene: Scene) -> RunRecord:
+def _gated(scene: Scene, *, ends: bool = False, timeout: float | None = None) -> RunRecord:
+    """What the gate makes of it; while a lock is waited for it goes away, if trouble ``ends``."""
+    request = gate.Request(directory=scene.top, timeout=timeout or scene.patience)
+    return gate.run(request, _Waiting(scene.lock if ends else None), os.environ).record
+
+
+def _ran(scene: Scene, *, ends: bool = False) -> RunRecord:
     command = ("sh", "-c", scene.command)
-    request = gate.Request(directory=scene.top, command=command, retries=1)
-    return gate.run(request, Plain(io.StringIO()), os.environ).record
+    request = gate.Request(directory=scene.top, command=command, retries=1, timeout=scene.patience)
+    return gate.run(request, _Waiting(scene.lock if ends else None), os.environ).record
 
 
 def _answer(case: Case, scene: Scene, runs: Sequence[RunRecord], told: bool | None) -> str:
@@ -137,8 +154,10 @@ def _answer(case: Case, scene: Scene, runs: Sequence[RunRecord], told: bool | No
     if case.truth == "stale-state":
         taken = [each for each in attempts[0].recoveries if each.released]
         conduct = "taken away before it is met" if taken else "met"
-        return spelled(_named(attempts[-1], stale=bool(taken)), f"{conduct}; {_word(runs[0])}")
-    again = "tried again" if len(attempts) > 1 else "not tried again"
+        return spelled("stale-state" if taken else "nothing", f"{conduct}; {_word(runs[0])}")
+    again = "tried again" if len(runs[-1].outcomes[0].attempts) > 1 else "not tried again"
+    if case.truth == "live-contention" and again == "tried again":
+        again = "waited for, or tried again"
     if len(runs) > 1:
         conduct = f"{again}; {_word(runs[1])} once it is over, {_word(runs[0])} while it lasts"
     elif len(attempts) > 1:
@@ -147,13 +166,9 @@ def _answer(case: Case, scene: Scene, runs: Sequence[RunRecord], told: bool | No
         conduct = f"{again}; {_word(runs[0])}"
     if told is not None:
         conduct += f"; breaker {'told' if told else 'not told'}"
-    if not scene.kept():
+    if scene.lock is not None and scene.lock.grip.damage:
         conduct += "; and touched what it must not"
-    return spelled(_named(attempts[-1]), conduct)
-
-
-def _named(attempt: Attempt, *, stale: bool = False) -> str:
-    return "stale-state" if stale else named_by(attempt.diagnosis.cause)
+    return spelled(named_by(attempts[-1].diagnosis.cause, case.truth), conduct)
 
 
 def _word(record: RunRecord) -> str:
@@ -207,12 +222,7 @@ def _remote_scene(stage: Stage) -> Scene:
         "reject": "git push -q",
         "lock": "git push -q",
     }.get(mode, "git fetch -q --prune origin")
-    kept = (lambda: True) if remote.lock is None else functools.partial(_unless_damaged, remote.lock)
-    return Scene(clone.path, command, passes=counted, timeout="3s" if mode == "hang" else "60s", kept=kept)
-
-
-def _unless_damaged(lock: Any) -> bool:
-    return not lock.grip.damage
+    return Scene(clone.path, command, passes=counted, timeout="3s" if mode == "hang" else "60s")
 
 
 def _server_scene(stage: Stage) -> Scene:
@@ -285,7 +295,7 @@ def _lock_scene(stage: Stage) -> Scene:
     command = f"cd {lock.where} && {words}"
     if not lock.live:
         return Scene(repo.path, command)
-    return Scene(repo.path, command, passes=True, kept=functools.partial(_unless_damaged, lock))
+    return Scene(repo.path, command, passes=True, lock=lock, patience=4.0)
 
 
 _SCENES: Mapping[str, Callable[[Stage], Scene]] = {
