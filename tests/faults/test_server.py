@@ -872,3 +872,13 @@ def test_wrong_words_fail_at_the_call(
         call(fault_server)
     assert str(refused.value).startswith(said)
     assert fetch(fault_server.url) == b""
+
+
+@pytest.mark.parametrize(
+    ("code", "truth"),
+    [(404, "permanent"), (401, "permanent"), (408, "transient"), (425, "transient"), (429, "transient")]
+    + [(500, "transient"), (503, "transient"), (204, "transient"), (302, "transient")],
+)
+def test_the_truth_of_a_status(code: int, truth: str) -> None:
+    """An answer that says that the request is wrong stays; one that says too early, too often, or that the server fails, does not."""
+    assert Status(code).truth == truth

@@ -4,8 +4,10 @@ The answer is derived from the truth alone, by :data:`CONDUCT` and :data:`NAMES`
 case says so, with the reason: what is expected is never bent.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 from pytest_orxaq.faults.recipes import KINDS
@@ -152,79 +154,151 @@ _CALLS: Mapping[str, Truth] = {
     "ENOMEM": "environment",
     "ESTALE": "environment",
 }
-_LOCKS_DAILY = {"index", "head+ref", "packed-refs.new", "submodule-index"}
 
 
-def _cases() -> Iterable[Case]:
+def _of_commands() -> Iterator[Case]:
     for preset, (program, truth) in _PRESETS.items():
-        daily = preset in {"GIT_503", "GIT_AUTH", "PIP_503"}
-        yield Case(fault="flaky_command", kind=preset, truth=truth, subject="gate", program=program, whole=not daily)
-        yield Case(fault="flaky_command", kind=preset, truth=truth, subject="orxaq run", program=program, whole=True)
-        yield Case(
-            fault="a test that prints it",
-            kind=preset,
-            truth="permanent",
-            subject="gate",
-            program="pytest",
-            whole=preset not in {"GIT_503", "GIT_LOCKED"},
-        )
+        flaky = Case(fault="flaky_command", kind=preset, truth=truth, subject="gate", program=program)
+        yield replace(flaky, whole=preset not in {"GIT_503", "GIT_AUTH", "PIP_503"})
+        yield replace(flaky, subject="orxaq run", whole=True)
         if program == "git":
-            yield Case(fault="flaky_command", kind=preset, truth=truth, subject="git runner", program="git")
+            yield replace(flaky, subject="git runner")
+        told = Case(fault="a test that prints it", kind=preset, truth="permanent", subject="gate", program="pytest")
+        yield replace(told, whole=preset not in {"GIT_503", "GIT_LOCKED"})
+
+
+def _of_remotes() -> Iterator[Case]:
     for mode, (program, truth) in _REMOTES.items():
-        daily = mode in {"race", "auth"}
-        yield Case(fault="git_remote", kind=mode, truth=truth, subject="gate", program=program, whole=not daily)
-        yield Case(fault="git_remote", kind=mode, truth=truth, subject="git runner", program=program)
+        bad = Case(fault="git_remote", kind=mode, truth=truth, subject="gate", program=program)
+        yield replace(bad, whole=mode not in {"race", "auth"})
+        yield replace(bad, subject="git runner")
+
+
+def _of_servers() -> Iterator[Case]:
     for step, truth in _ANSWERS.items():
+        bad = Case(fault="fault_server", kind=step, truth=truth, subject="Retry", program="urllib")
+        yield from (bad, replace(bad, subject="Breaker"))
         for program in ("curl", "python"):
             daily = (step, program) in {("reset", "curl"), ("status(404)", "curl")}
-            yield Case(fault="fault_server", kind=step, truth=truth, subject="gate", program=program, whole=not daily)
-        for subject in ("Retry", "Breaker"):
-            yield Case(fault="fault_server", kind=step, truth=truth, subject=subject, program="urllib")
+            yield replace(bad, subject="gate", program=program, whole=not daily)
+    refused = Case(fault="refused_port", kind="", truth="transient", subject="Retry", program="urllib")
+    yield from (refused, replace(refused, subject="Breaker"))
+
+
+def _of_calls() -> Iterator[Case]:
     for name, truth in _CALLS.items():
-        for subject in ("Retry", "Breaker"):
-            yield Case(fault="transient_failures", kind=name, truth=truth, subject=subject)
-    for subject in ("Retry", "Breaker"):
-        yield Case(fault="refused_port", kind="", truth="transient", subject=subject, program="urllib")
+        bad = Case(fault="transient_failures", kind=name, truth=truth, subject="Retry")
+        yield from (bad, replace(bad, subject="Breaker"))
+
+
+def _of_locks() -> Iterator[Case]:
+    left = Case(fault="stale_git_lock", kind="index", truth="stale-state", subject="gate", program="git")
+    yield replace(left, subject="gate, as shipped")
     for kind in KINDS:
-        daily = kind in _LOCKS_DAILY
-        for subject in ("orxaq locks", "gate"):
-            slow = not daily or (subject == "gate" and kind != "index")
-            yield Case(
-                fault="stale_git_lock",
-                kind=kind,
-                truth="stale-state",
-                subject=subject,
-                program="git" * (subject == "gate"),
-                whole=slow,
-            )
-            yield Case(
-                fault="live_git_lock",
-                kind=kind,
-                truth="live-contention",
-                subject=subject,
-                program="git" * (subject == "gate"),
-                whole=slow,
-            )
-    yield Case(fault="stale_git_lock", kind="index", truth="stale-state", subject="gate, as shipped", program="git")
-    for subject in ("gate", "orxaq run"):
-        for program in ("head", "python", "git archive", "curl"):
-            yield Case(
-                fault="full_disk",
-                kind="file",
-                truth="environment",
-                subject=subject,
-                program=program,
-                whole=program != "head",
-            )
-        for program in ("touch", "python", "git add"):
-            yield Case(
-                fault="readonly_tree",
-                kind="mount",
-                truth="environment",
-                subject=subject,
-                program=program,
-                whole=program != "git add",
-            )
+        daily = kind in {"index", "head+ref", "packed-refs.new", "submodule-index"}
+        stale = replace(left, kind=kind, whole=kind != "index")
+        live = replace(stale, fault="live_git_lock", truth="live-contention")
+        for lock in (stale, live):
+            yield from (lock, replace(lock, subject="orxaq locks", program="", whole=not daily))
 
 
-CASES = tuple(_cases())
+def _of_the_machine() -> Iterator[Case]:
+    full = Case(fault="full_disk", kind="file", truth="environment", subject="gate")
+    fixed = Case(fault="readonly_tree", kind="mount", truth="environment", subject="gate")
+    for program in ("head", "python", "git archive", "curl"):
+        met = replace(full, program=program, whole=program != "head")
+        yield from (met, replace(met, subject="orxaq run"))
+    for program in ("touch", "python", "git add"):
+        met = replace(fixed, program=program, whole=program != "git add")
+        yield from (met, replace(met, subject="orxaq run"))
+
+
+CASES = tuple(chain(_of_commands(), _of_remotes(), _of_servers(), _of_calls(), _of_locks(), _of_the_machine()))
+
+
+# ---------------------------------------------------------------- the page
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults" / "truth.md"
+_HEAD = '''\
+# What the product makes of faults whose truth is known
+
+Every fault says what it is in truth: its entries in `faults.log` have a `truth`, which is what a good gate should make of it.
+
+| truth | is | causes of the gate that say so |
+|---|---|---|
+{truths}
+
+So a rule of your own that decides what is worth another try can be tested against it:
+
+```python
+import pytest
+
+
+def worth_another_try(error):
+    return isinstance(error, (ConnectionError, TimeoutError))
+
+
+@pytest.mark.parametrize("name", ["ECONNRESET", "ECONNREFUSED", "ETIMEDOUT", "ENOSPC", "EROFS"])
+def test_the_rule_knows_the_truth(faults, transient_failures, name):
+    with pytest.raises(OSError) as caught:
+        transient_failures(name)()
+    assert worth_another_try(caught.value) == (faults.log[-1].truth == "transient")
+```
+
+The rules of this product are tested so too. Below is each fault that was laid in the way of the gate (a Makefile whose checkpoint
+runs the real command), of `orxaq run`, `orxaq locks`, the runner of git commands, `Retry` and `Breaker`. `make truth` makes all of
+them again, on your machine, and writes this page. A command that is not installed is stood in for, with its own words.
+
+## What has to be done
+
+| met by | truth | has to be |
+|---|---|---|
+{conduct}
+
+A test that fails and prints the words of a network that is down is a failing test: its truth is permanent.
+
+## What is done
+
+{count} cases, {agreeing} of them as above. Where the answer is not as above, the number leads to the reason.
+'''
+_TRUTHS: Mapping[Truth, str] = {
+    "transient": "over after a while: the same again goes well",
+    "permanent": "the same however often it is tried: the code, the configuration or a decision is to blame",
+    "stale-state": "what a process that is gone has left in the way",
+    "live-contention": "somebody else at work on the same thing",
+    "environment": "what the machine lacks, until somebody mends it",
+}
+
+
+def page() -> str:
+    """What docs/faults/truth.md says."""
+    differing = [case for case in CASES if case.answer]
+    reasons = list(dict.fromkeys(case.why for case in differing))
+    head = _HEAD.format(
+        truths="\n".join(f"| {truth} | {words} | {_causes(truth)} |" for truth, words in _TRUTHS.items()),
+        conduct="\n".join(
+            f"| {subject} | {truth} | {conduct} |" for subject, rules in CONDUCT.items() for truth, conduct in rules.items()
+        ),
+        count=len(CASES),
+        agreeing=len(CASES) - len(differing),
+    )
+    tables = [_table(subject, reasons) for subject in CONDUCT]
+    told = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
+    return "\n".join([head, *tables, "## Where it differs, and why\n", *told, ""])
+
+
+def _causes(truth: Truth) -> str:
+    return ", ".join(cause.value for cause in Cause if cause in NAMES[truth])
+
+
+def _table(subject: Subject, reasons: Sequence[str]) -> str:
+    rows = [
+        f"| {case.fault} | {case.kind} | {case.program} | {case.truth} | {_told(case, reasons)} |"
+        for case in CASES
+        if case.subject == subject
+    ]
+    return "\n".join([f"### {subject}\n", "| fault | kind | command | truth | answer |", "|---|---|---|---|---|", *rows, ""])
+
+
+def _told(case: Case, reasons: Sequence[str]) -> str:
+    return f"**{case.answer}** ({reasons.index(case.why) + 1})" if case.answer else "as it has to be"

@@ -166,8 +166,6 @@ def _answer(case: Case, scene: Scene, runs: Sequence[RunRecord], told: bool | No
         conduct = f"{again}; {_word(runs[0])}"
     if told is not None:
         conduct += f"; breaker {'told' if told else 'not told'}"
-    if scene.lock is not None and scene.lock.grip.damage:
-        conduct += "; and touched what it must not"
     return spelled(named_by(attempts[-1].diagnosis.cause, case.truth), conduct)
 
 
@@ -195,7 +193,7 @@ def _preset_scene(stage: Stage) -> Scene:
         "ssh": "ssh github.com true",
         "docker": "docker pull project",
     }[stage.case.program]
-    return Scene(repo.path, command, passes=preset not in {"GIT_AUTH"})
+    return Scene(repo.path, command, passes=preset != "GIT_AUTH")
 
 
 def _lookalike_scene(stage: Stage) -> Scene:
