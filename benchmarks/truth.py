@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 
-TESTS = Path(__file__).parent.parent / "tests" / "truth"
+TESTS = Path(__file__).parent.parent / "tests" / "truths"
 
 
 def cases() -> ModuleType:
@@ -45,7 +45,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         junit = Path(folder) / "truth.xml"
         command = (sys.executable, "-m", "pytest", "-q", str(TESTS), f"--junitxml={junit}", *sys.argv[1:])
-        table.PAGE.write_text(table.page(), encoding="utf-8")
+        if table.PAGE.read_text(encoding="utf-8") != table.page():
+            table.PAGE.write_text(table.page(), encoding="utf-8")
         environment = {**os.environ, "ORXAQ_WHOLE_TRUTH": "1"}
         code = subprocess.run(command, env=environment, check=False).returncode
         found = answers(junit) if junit.exists() else {}
@@ -54,7 +55,10 @@ def main() -> int:
         answer = found.get(case.id, "not chosen")
         agrees = answer == case.expected
         agreeing += agrees
-        mark = "agrees" if agrees else "as known, differs" if answer == case.answer else "DIFFERS"
+        made = case.id in found and not answer.startswith("not made")
+        mark = (
+            "agrees" if agrees else "as known, differs" if answer == case.answer else "DIFFERS" if made else "not made"
+        )
         met = f"{case.subject}{f' ({case.program})' if case.program else ''}"
         print(f"{case.fault} {case.kind} | {case.truth} | {met} | {answer} | {mark}")
     print(f"{len(table.CASES)} cases, {agreeing} agree with the truth")

@@ -1,6 +1,10 @@
 """The product against itself: what it makes of a fault is what the fault is."""
 
 import os
+import subprocess
+import sys
+
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +14,7 @@ from .cases import CASES, PAGE, Case, page
 from .trials import Stage, tried
 
 
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "truth.py"
 WHOLE = "ORXAQ_WHOLE_TRUTH" in os.environ  # `make truth`
 
 
@@ -33,3 +38,15 @@ def test_what_differs_is_said() -> None:
 def test_the_page_says_it() -> None:
     """docs/faults/truth.md is what the table of cases says; `make truth` writes it anew."""
     assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def test_the_script_tells() -> None:
+    """What was answered stands beside the truth, case by case; what was not asked is said not to be."""
+    command = [sys.executable, str(SCRIPT), "-p", "no:cacheprovider", "-k", "Breaker and transient_failures"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert "transient_failures EIO | environment | Breaker | environment: not counted | agrees" in lines
+    assert "transient_failures ESTALE | environment | Breaker | environment: counted | as known, differs" in lines
+    assert "transient_failures EIO | environment | Retry | not chosen | not made" in lines
+    assert lines[-1] == f"{len(CASES)} cases, {sum(line.endswith('| agrees') for line in lines)} agree with the truth"

@@ -20,13 +20,15 @@ from pytest_orxaq import Breaker, Retry, gate
 from pytest_orxaq.actions import Action
 from pytest_orxaq.catalogue.shipped import shipped
 from pytest_orxaq.cli.console import Plain
+from pytest_orxaq.core.records import from_data
 from pytest_orxaq.core.signatures import Facts, recognise
 from pytest_orxaq.faults.handles import GitLock
 from pytest_orxaq.faults.presets import PRESETS
-from pytest_orxaq.model import RunRecord, Verdict
+from pytest_orxaq.model import Attempt, RunRecord, Verdict
 from pytest_orxaq.repository.commands import git
 from pytest_orxaq.resilience.premises import BREAKERS
 from pytest_orxaq.system.breakers import Shared
+from pytest_orxaq.system.process import ask
 
 from .cases import Case, Subject, named_by, spelled
 
@@ -38,7 +40,7 @@ retry-budget = 100
 [checkpoint.check]
 retries = 1
 evidence = "exit"
-timeout = "{timeout}"
+timeout = "{limit}s"
 """
 LOCKS = '[locks]\nrelease = "{release}"\nmin-age = "0s"\n'
 TRIPS = "3*{}->ok"  # both attempts of the first run, and the first attempt of the second
@@ -51,7 +53,7 @@ class Scene:
     top: Path
     command: str  # a line of shell
     passes: bool = False  # whether the trouble is over after it was met three times
-    timeout: str = "60s"
+    limit: float = 60.0  # seconds for an attempt
     release: str = "elimination"
     patience: float | None = None  # seconds for a whole run; None: long enough
     lock: GitLock | None = None  # a live one, which must not be touched
@@ -91,9 +93,9 @@ def _of_the_gate(stage: Stage) -> str:
     _configure(scene)
     runs = [_gated(scene)]
     told = _breaker_told(scene)
-    if scene.passes and runs[0].verdict is not Verdict.PASSED:
+    if scene.passes and _goes_on(runs[0]):
         runs.append(_gated(scene, ends=True))
-    return _answer(stage.case, scene, runs, told)
+    return _answer(stage.case, runs, told)
 
 
 def _of_the_gate_as_shipped(stage: Stage) -> str:
@@ -108,18 +110,22 @@ def _of_the_gate_as_shipped(stage: Stage) -> str:
 
 
 def _of_the_command(stage: Stage) -> str:
-    """As `orxaq run` in a shell of its own would have it."""
     scene = _SCENES[stage.case.fault](stage)
     _configure(scene)
     runs = [_ran(scene)]
-    if scene.passes and runs[0].verdict is not Verdict.PASSED:
-        runs.append(_ran(scene, ends=True))
-    return _answer(stage.case, scene, runs, told=None)
+    if scene.passes and _goes_on(runs[0]):
+        runs.append(_ran(scene))
+    return _answer(stage.case, runs, told=None)
 
 
 def _configure(scene: Scene) -> None:
-    text = SETTINGS.format(timeout=scene.timeout) + LOCKS.format(release=scene.release)
+    text = SETTINGS.format(limit=scene.limit) + LOCKS.format(release=scene.release)
     (scene.top / "orxaq.toml").write_text(text, encoding="utf-8")
+
+
+def _goes_on(record: RunRecord) -> bool:
+    """Whether another run has to show how it goes once the trouble is over."""
+    return record.verdict is Verdict.INFRASTRUCTURE or len(record.outcomes[0].attempts) > 1
 
 
 class _Waiting(Plain):
@@ -132,23 +138,32 @@ class _Waiting(Plain):
     def blocked(self, words: str) -> None:
         """It is waited for."""
         super().blocked(words)
+        self._let_go()
+
+    def retrying(self, attempt: Attempt, delay: float) -> None:
+        """It is not waited for by its name."""
+        super().retrying(attempt, delay)
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._lock is not None:
             self._lock.release()
 
 
 def _gated(scene: Scene, *, ends: bool = False, timeout: float | None = None) -> RunRecord:
     """What the gate makes of it; while a lock is waited for it goes away, if trouble ``ends``."""
-    request = gate.Request(directory=scene.top, timeout=timeout or scene.patience)
+    request = gate.Request(directory=scene.top, timeout=timeout or (None if ends else scene.patience))
     return gate.run(request, _Waiting(scene.lock if ends else None), os.environ).record
 
 
-def _ran(scene: Scene, *, ends: bool = False) -> RunRecord:
-    command = ("sh", "-c", scene.command)
-    request = gate.Request(directory=scene.top, command=command, retries=1, timeout=scene.patience)
-    return gate.run(request, _Waiting(scene.lock if ends else None), os.environ).record
+def _ran(scene: Scene) -> RunRecord:
+    words = ("run", "--retries=1", f"--timeout={scene.limit}s", "--format=json", "--", "sh", "-c", scene.command)
+    command = (sys.executable, "-m", "pytest_orxaq", *words)
+    answer = ask(command, directory=scene.top, environment=dict(os.environ), timeout=120)
+    return from_data(RunRecord, json.loads(answer.out))
 
 
-def _answer(case: Case, scene: Scene, runs: Sequence[RunRecord], told: bool | None) -> str:
+def _answer(case: Case, runs: Sequence[RunRecord], told: bool | None) -> str:
     """What a first run, in trouble to its end, and a second, in which the trouble ends, come to."""
     attempts = runs[0].outcomes[0].attempts
     if case.truth == "stale-state":
@@ -193,7 +208,7 @@ def _preset_scene(stage: Stage) -> Scene:
         "ssh": "ssh github.com true",
         "docker": "docker pull project",
     }[stage.case.program]
-    return Scene(repo.path, command, passes=preset != "GIT_AUTH")
+    return Scene(repo.path, command, passes=preset != "GIT_AUTH", limit=3.0 if preset == "hang" else 60.0)
 
 
 def _lookalike_scene(stage: Stage) -> Scene:
@@ -220,7 +235,12 @@ def _remote_scene(stage: Stage) -> Scene:
         "reject": "git push -q",
         "lock": "git push -q",
     }.get(mode, "git fetch -q --prune origin")
-    return Scene(clone.path, command, passes=counted, timeout="3s" if mode == "hang" else "60s")
+    return Scene(clone.path, command, passes=counted, limit=3.0 if mode == "hang" else 60.0)
+
+
+def _conflict_scene(stage: Stage) -> Scene:
+    repo = stage.fixture("merge_conflict")(stage.case.kind, "none")
+    return Scene(repo.path, f"{stage.case.program} topic")
 
 
 def _server_scene(stage: Stage) -> Scene:
@@ -238,10 +258,15 @@ def _server_scene(stage: Stage) -> Scene:
 
 
 def _disk_scene(stage: Stage) -> Scene:
-    full = stage.fixture("full_disk").file
-    writing = f"open({str(full)!r}, 'w').write('x' * 100_000)"
+    disk = stage.fixture("full_disk")
+    if stage.case.kind == "quota":
+        stage.fixture("faults").stack.enter_context(disk.quota(2_000_000))
+        full, much = stage.fixture("tmp_path") / "file", 5_000_000
+    else:
+        full, much = disk.file, 100_000
+    writing = f"open({str(full)!r}, 'w').write('x' * {much})"
     command = {
-        "head": f"head -c 100000 /dev/zero >{full}",
+        "head": f"head -c {much} /dev/zero >{full}",
         "python": f'{sys.executable} -c "{writing}"',
         "git archive": f"git archive -o {full} HEAD",
         "curl": f"curl -sS file:///etc/passwd -o {full}",
@@ -282,7 +307,7 @@ REFUSED: Mapping[str, str] = {
     "commit-graph": "git -c core.commitGraph=true gc --quiet",
     "maintenance": "git maintenance run --quiet",
     "gc.pid": "git gc --quiet",
-    "rebase-todo": "git -c sequence.editor=true rebase --edit-todo",
+    "rebase-todo": 'test ! -d "$(git rev-parse --git-path rebase-merge)" || git -c sequence.editor=true rebase --edit-todo',
 }
 
 
@@ -300,6 +325,7 @@ _SCENES: Mapping[str, Callable[[Stage], Scene]] = {
     "flaky_command": _preset_scene,
     "a test that prints it": _lookalike_scene,
     "git_remote": _remote_scene,
+    "merge_conflict": _conflict_scene,
     "fault_server": _server_scene,
     "full_disk": _disk_scene,
     "readonly_tree": _readonly_scene,
@@ -314,8 +340,6 @@ _SCENES: Mapping[str, Callable[[Stage], Scene]] = {
 def _of_locks(stage: Stage) -> str:
     repo = stage.fixture("isolated_git")(commits=2)
     lock = stage.fixture(stage.case.fault)(repo, stage.case.kind)
-    from pytest_orxaq.system.process import ask
-
     (repo.path / "orxaq.toml").write_text(LOCKS.format(release="elimination"), encoding="utf-8")
     words = ("-m", "pytest_orxaq", "locks", "--recover", "--format", "json")
     answer = ask((sys.executable, *words), directory=repo.path, environment=dict(os.environ), timeout=120)
@@ -347,12 +371,12 @@ def _of_the_runner(stage: Stage) -> str:
     """git through our own runner, and what the signatures say of its words."""
     case = stage.case
     if case.fault == "flaky_command":
-        top, arguments = stage.repository().path, ("ls-remote", "https://github.com/org/project.git")
+        top, command = stage.repository().path, "git ls-remote https://github.com/org/project.git"
         stage.fixture("flaky_command")("git", plan=case.kind, match=["ls-remote"], then="ok")
     else:
-        scene = _remote_scene(stage)
-        top, arguments = scene.top, ("push", "-q") if case.program == "git push" else ("fetch", "-q")
-    answer = git(top, *arguments, timeout=5 if case.kind == "hang" else 60)
+        scene = _SCENES[case.fault](stage)
+        top, command = scene.top, scene.command.split(" && ")[-1]
+    answer = git(top, *command.split()[1:], timeout=5 if case.kind == "hang" else 60)
     if answer.timed_out:
         return spelled("transient", "failed in time: try again")
     text = answer.err.decode(errors="replace")
