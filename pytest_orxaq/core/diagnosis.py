@@ -224,7 +224,11 @@ def _machines_fault(case: Case) -> Diagnosis | None:
         return None
     shown = "the output shows" if known.line else f"{known.fact} means"
     return Diagnosis(
-        cause=_CAUSES[known.action], why=f"{shown} {_MEANINGS[known.action]}", line=known.line, advice=known.advice, signature=known
+        cause=_CAUSES[known.action],
+        why=f"{shown} {_MEANINGS[known.action]}",
+        line=known.line,
+        advice=known.advice,
+        signature=known,
     )
 
 
