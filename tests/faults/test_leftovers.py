@@ -142,7 +142,8 @@ def test_what_does_not_die_at_once(top: Path) -> None:
 
 def test_a_sweeper_that_comes_too_soon(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is swept before it holds its lock begins anew, and is spared from then on."""
-    lock, swept = fcntl.flock, []
+    lock = fcntl.flock
+    swept: list[Path] = []
 
     def late(descriptor: int, how: int) -> None:
         if how == fcntl.LOCK_EX and not swept:
