@@ -8,7 +8,7 @@ READY := $(VENV)/ready
 PYTEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help gate lint test test-wheel coverage mutation real bench bench-rerun rerun-matrix soak-locks soak-breaker clean
+.PHONY: help gate lint test test-wheel coverage mutation real bench bench-rerun rerun-matrix soak-locks soak-breaker soak-faults truth clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -56,6 +56,12 @@ soak-locks: $(READY)  ## kill gits at random for SECONDS (600) while locks are r
 
 soak-breaker: $(READY)  ## kill processes that share a circuit breaker until PROBES (600) were made, and count what must not happen
 	$(BIN)/python benchmarks/soak_breaker.py $(or $(PROBES),600)
+
+soak-faults: $(READY)  ## run the same tests with faults REPETITIONS (20) times in every order, and compare what befell each
+	$(BIN)/python benchmarks/soak_faults.py $(or $(REPETITIONS),20)
+
+truth: $(READY)  ## have the product meet every fault whose truth is known, print what it made of each, write docs/faults/truth.md
+	$(BIN)/python benchmarks/truth.py -n $(PYTEST_JOBS) --dist worksteal
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .orxaq .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist .coverage*

@@ -9,10 +9,11 @@ class Action(StrEnum):
     RETRY = "retry"
     RETRY_REDUCED = "retry-reduced"  # once more, with less parallelism
     REPAIR = "repair"  # something has to be mended first, a git lock above all: once more when it is gone
+    ENVIRONMENT = "environment"  # the machine lacks what no retry gives it: neither tried again, nor the code's fault
     NO_RETRY = "no-retry"
     IGNORE = "ignore"  # such a line says nothing, and no other rule reads it
 
     @property
     def permanent(self) -> bool:
         """Whether trying again is known to be of no use."""
-        return self is Action.NO_RETRY
+        return self in {Action.NO_RETRY, Action.ENVIRONMENT}

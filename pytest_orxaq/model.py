@@ -393,18 +393,21 @@ class Cause(Enum):
     GIT_LOCKED = "git locked"
     TRANSIENT = "transient"
     OVERLOADED = "overloaded"
+    ENVIRONMENT = "environment"
     MISCONFIGURED = "misconfigured"
     COMMAND_FAILED = "command failed"
     UNPROVEN = "unproven"
 
     @property
     def environmental(self) -> bool:
-        """Whether the machine is to blame: retried, and counted by the breaker; else neither."""
+        """Whether the machine is to blame: retried where that can help, and counted by the breaker; else neither."""
         return self in _ENVIRONMENTAL
 
     @property
     def retries_at_most(self) -> int | None:
-        """A bound of its own on retries: what is likely to happen again and costly is tried once more only."""
+        """A bound of its own on retries: what is likely to happen again and costly is tried once more only, what stays never."""
+        if self is Cause.ENVIRONMENT:
+            return 0
         return 1 if self in {Cause.TIMED_OUT, Cause.OUT_OF_MEMORY, Cause.OVERLOADED} else None
 
     @property
@@ -421,6 +424,7 @@ _ENVIRONMENTAL = frozenset(
         Cause.GIT_LOCKED,
         Cause.TRANSIENT,
         Cause.OVERLOADED,
+        Cause.ENVIRONMENT,
     }
 )
 

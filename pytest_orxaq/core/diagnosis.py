@@ -18,6 +18,18 @@ _FAULTS = {4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11
 _NAMES = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 9: "SIGKILL", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", **_FAULTS}
 _NAMED = 3  # tests named in a sentence
 
+# What a signature says that lays it to the machine.
+_CAUSES = {
+    Action.RETRY: Cause.TRANSIENT,
+    Action.RETRY_REDUCED: Cause.OVERLOADED,
+    Action.ENVIRONMENT: Cause.ENVIRONMENT,
+}
+_MEANINGS = {
+    Action.RETRY: "trouble that usually passes",
+    Action.RETRY_REDUCED: "that too much ran at once",
+    Action.ENVIRONMENT: "what the machine lacks, and another try does not give it",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -67,7 +79,7 @@ def _cancelled(case: Case) -> Diagnosis | None:
 def _not_started(case: Case) -> Diagnosis | None:
     if not case.exit.not_started:
         return None
-    known = case.known(Action.RETRY, Action.RETRY_REDUCED)
+    known = case.known(*_CAUSES)
     return Diagnosis(
         cause=_CAUSES[known.action] if known else Cause.MISCONFIGURED,
         why=f"the command could not be started: {case.exit.not_started}",
@@ -113,11 +125,14 @@ def _crashed(case: Case) -> Diagnosis | None:
 
 
 def _limited(case: Case) -> Diagnosis | None:
-    known = case.known(Action.NO_RETRY)
+    known = case.known(Action.NO_RETRY, Action.ENVIRONMENT)
     if known is None or case.exit.signal is None or known.line:
         return None
     return Diagnosis(
-        cause=Cause.COMMAND_FAILED, why=f"it was ended by {known.fact}", advice=known.advice, signature=known
+        cause=_CAUSES.get(known.action, Cause.COMMAND_FAILED),
+        why=f"it was ended by {known.fact}",
+        advice=known.advice,
+        signature=known,
     )
 
 
@@ -203,17 +218,17 @@ def _unkept(case: Case) -> Diagnosis | None:
     )
 
 
-_CAUSES = {Action.RETRY: Cause.TRANSIENT, Action.RETRY_REDUCED: Cause.OVERLOADED}
-
-
-def _passing(case: Case) -> Diagnosis | None:
+def _machines_fault(case: Case) -> Diagnosis | None:
     known = case.known(*_CAUSES)
     if known is None:
         return None
     shown = "the output shows" if known.line else f"{known.fact} means"
-    what = "trouble that usually passes" if known.action is Action.RETRY else "that too much ran at once"
     return Diagnosis(
-        cause=_CAUSES[known.action], why=f"{shown} {what}", line=known.line, advice=known.advice, signature=known
+        cause=_CAUSES[known.action],
+        why=f"{shown} {_MEANINGS[known.action]}",
+        line=known.line,
+        advice=known.advice,
+        signature=known,
     )
 
 
@@ -303,7 +318,7 @@ _RULES: tuple[Callable[[Case], Diagnosis | None], ...] = (
     _misconfigured,
     _unkept,
     _git_locked,
-    _passing,
+    _machines_fault,
     _command_failed,
     _contradicted,
     _vacuous,

@@ -146,6 +146,7 @@ def recognise(facts: Facts, rules: Sequence[Rule]) -> Recognition:
     noticed = [each for found in _found(facts, [rule for rule in rules if rule.passive]) for each in found]
     found = told + sorted(lines, key=lambda each: (each.action is not Action.REPAIR, -each.number))
     final = [each for each in found if each.action.permanent]
+    final.sort(key=lambda each: each.action is not Action.ENVIRONMENT)  # what else is said may be said because of it
     hopeful = [each for each in found if not each.action.permanent and not _outweighed(each, final)]
     # A program that failed for good may be no reason: another one's words can come from a step that may fail.
     order = [each for each in told[:1] if each.action.permanent] + hopeful + final

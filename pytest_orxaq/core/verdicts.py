@@ -14,6 +14,7 @@ _OF_CAUSE = {
     Cause.GIT_LOCKED: Verdict.INFRASTRUCTURE,
     Cause.TRANSIENT: Verdict.INFRASTRUCTURE,
     Cause.OVERLOADED: Verdict.INFRASTRUCTURE,
+    Cause.ENVIRONMENT: Verdict.INFRASTRUCTURE,
     Cause.CRASHED: Verdict.FAILED,
     Cause.TESTS_FAILED: Verdict.FAILED,
     Cause.FINDINGS: Verdict.FAILED,

@@ -29,9 +29,7 @@ class Leftovers:
 
     def __init__(self, top: Path) -> None:
         """``top`` is where the folders of all processes of this user stand."""
-        self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=top))
-        self._alive = os.open(self.folder / _ALIVE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._alive, fcntl.LOCK_EX)
+        self.folder, self._alive = _begun(top)
         # Open from the beginning: a test may become another user, who could not open it.
         self._undo = os.open(self.folder / _UNDO, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
@@ -73,6 +71,18 @@ class Leftovers:
                 os.environ.pop(MARK, None)
             else:
                 os.environ[MARK] = before
+
+
+def _begun(top: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=top))
+        alive = os.open(folder / _ALIVE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        # Whoever swept before we had the lock took us for dead, and was done with it when we got it.
+        if (folder / _ALIVE).exists():
+            return folder, alive
+        os.close(alive)
 
 
 def begin() -> Leftovers:

@@ -15,13 +15,19 @@ from .troubles import Truth
 
 
 MOST = 10_000  # steps of one script
+_PASSING = {408, 425, 429}  # statuses below 500 that are over some time
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """Something that a server does."""
 
-    truth: ClassVar[Truth | None] = "transient"  # None: it is no trouble
+    usually: ClassVar[Truth | None] = "transient"  # None: it is no trouble
+
+    @property
+    def truth(self) -> Truth | None:
+        """What a good gate should make of it; None: it is no trouble."""
+        return self.usually
 
     @property
     def waits_for(self) -> "Step | None":
@@ -33,7 +39,7 @@ class Step:
 class Ok(Step):
     """All is well: 200 with this body; without one, from a proxy, what its upstream answers."""
 
-    truth: ClassVar[Truth | None] = None
+    usually: ClassVar[Truth | None] = None
     body: bytes | str = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,6 +61,11 @@ class Status(Step):
         moment = self.retry_after
         if isinstance(moment, dt.datetime) and moment.tzinfo is None:
             raise UsageError("retry_after has no time zone.", advice="For instance datetime.now(UTC) + timedelta(…).")
+
+    @property
+    def truth(self) -> Truth:
+        """Who is told that it is his own mistake need not ask again, unless he was only too early or too often there."""
+        return "permanent" if 400 <= self.code < 500 and self.code not in _PASSING else "transient"
 
     @property
     def header(self) -> str | None:
@@ -161,7 +172,7 @@ class Garbage(Step):
 class Redirect(Step):
     """A redirection (302): to another address, or with ``loop`` to one that redirects to itself."""
 
-    truth: ClassVar[Truth | None] = "permanent"
+    usually: ClassVar[Truth | None] = "permanent"
     to: str = ""
     loop: bool = False
 

@@ -37,6 +37,7 @@ _ADVICE = {
     Cause.FINDINGS: "Mend the findings listed below.",
     Cause.GIT_LOCKED: "Look for another git process in this repository; orxaq locks judges what is left.",
     Cause.TRANSIENT: "If it repeats, a service that it needs is down.",
+    Cause.ENVIRONMENT: "Mend the machine first: the advice says what it lacks.",
     Cause.OVERLOADED: "Run less at once, or give the machine more memory.",
     Cause.MISCONFIGURED: "Correct the command or the configuration of this checkpoint.",
     Cause.COMMAND_FAILED: "Read the end of the output below.",

@@ -181,6 +181,7 @@ CASES = [
     ("no such target", Exit(code=2), Evidence(), Symptoms(missing_target="No rule"), TESTS, Cause.MISCONFIGURED),
     ("git locked", Exit(code=128), Evidence(), saw(Action.REPAIR, "Unable to create"), EXIT, Cause.GIT_LOCKED),
     ("too much at once", Exit(code=2), Evidence(), saw(Action.RETRY_REDUCED), TESTS, Cause.OVERLOADED),
+    ("the disk is full", Exit(code=2), Evidence(), saw(Action.ENVIRONMENT), TESTS, Cause.ENVIRONMENT),
     ("known to be for good", Exit(code=2), Evidence(), saw(Action.NO_RETRY), TESTS, Cause.COMMAND_FAILED),
     ("transient", Exit(code=2), Evidence(), saw(Action.RETRY, "Could not resolve host"), TESTS, Cause.TRANSIENT),
     (
@@ -386,12 +387,13 @@ def test_the_running_tests_are_named(exit: Exit, seen: Symptoms) -> None:
         (Exit(code=2), saw(Action.REPAIR), Cause.GIT_LOCKED),
         (Exit(code=2), saw(Action.RETRY), Cause.TRANSIENT),
         (Exit(code=2), saw(Action.RETRY_REDUCED), Cause.OVERLOADED),
+        (Exit(code=2), saw(Action.ENVIRONMENT), Cause.ENVIRONMENT),
         (Exit(code=2), replace(saw(Action.NO_RETRY), make_failure="make's"), Cause.COMMAND_FAILED),
         (Exit(code=2), Symptoms(make_failure="LINE"), Cause.COMMAND_FAILED),
         (Exit(code=0), Symptoms(nothing_done="LINE"), Cause.UNPROVEN),
         (Exit(code=0), Symptoms(ignored_failure="LINE"), Cause.UNPROVEN),
     ],
-    ids=[f"line{number}" for number in range(13)],
+    ids=[f"line{number}" for number in range(14)],
 )
 def test_the_line_that_decided_is_kept(exit: Exit, seen: Symptoms, cause: Cause) -> None:
     """Where a line of output decided, it stands in the diagnosis."""
@@ -407,7 +409,7 @@ def test_the_closing_line_that_decided_is_kept() -> None:
     assert found.why == "1 test failed, says the closing line of mocha"
 
 
-@pytest.mark.parametrize("action", [Action.RETRY, Action.RETRY_REDUCED, Action.REPAIR, Action.NO_RETRY])
+@pytest.mark.parametrize("action", [action for action in Action if action is not Action.IGNORE])
 def test_a_signature_brings_its_own_advice(action: Action) -> None:
     """What a rule advises is what is advised, and the diagnosis says which rule it was."""
     seen = saw(action, "reset by peer", advice="wait for the mirror")
@@ -424,6 +426,11 @@ def test_what_a_program_said_by_its_end_is_told() -> None:
     found = diagnose(Exit(signal=24), Evidence(), seen, kind=EXIT)
     assert (found.cause, found.why) == (Cause.COMMAND_FAILED, "it was ended by SIGXCPU")
     assert found.advice == "look at ulimit"
+    seen = saw(Action.ENVIRONMENT, "", fact="exit code 74")
+    words = "exit code 74 means what the machine lacks, and another try does not give it"
+    assert diagnose(Exit(code=74), Evidence(), seen, kind=EXIT).why == words
+    seen = saw(Action.ENVIRONMENT, "", fact="SIGXFSZ")
+    assert diagnose(Exit(signal=25), Evidence(), seen, kind=EXIT).cause is Cause.ENVIRONMENT
 
 
 def test_a_line_does_not_say_why_a_signal_came() -> None:
@@ -436,6 +443,7 @@ def test_a_line_does_not_say_why_a_signal_came() -> None:
     [
         (Action.RETRY, Cause.TRANSIENT),
         (Action.RETRY_REDUCED, Cause.OVERLOADED),
+        (Action.ENVIRONMENT, Cause.ENVIRONMENT),
         (Action.NO_RETRY, Cause.MISCONFIGURED),
     ],
 )

@@ -36,9 +36,9 @@ def test_the_code_is_never_retried(cause: Cause) -> None:
     assert delay(cause, retries=100) is None
 
 
-@pytest.mark.parametrize("cause", [cause for cause in Cause if cause.environmental])
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause.environmental and cause is not Cause.ENVIRONMENT])
 def test_the_machine_is_retried(cause: Cause) -> None:
-    """Every environmental cause is tried again at least once."""
+    """Every environmental cause is tried again at least once, but the one that stays until somebody mends it."""
     assert delay(cause) == 1.0
 
 
@@ -47,6 +47,11 @@ def test_what_is_costly_is_retried_once(cause: Cause) -> None:
     """A time-out, an OOM or too much at once is tried once more only, counted for each alone."""
     assert delay(cause, attempts=(cause,), retries=100) is None
     assert delay(cause, attempts=(Cause.TRANSIENT, Cause.KILLED), retries=100) is not None
+
+
+def test_what_stays_is_never_retried() -> None:
+    """A full disk is as full a moment later, whatever is left."""
+    assert delay(Cause.ENVIRONMENT, retries=100) is None
 
 
 def test_delays_double() -> None:

@@ -116,6 +116,14 @@ def test_types_come_first_then_ends_then_lines() -> None:
     assert decisive("", nothing, exit=6, program="tool") == ""
 
 
+def test_what_the_machine_lacks_comes_before_what_is_said_because_of_it() -> None:
+    """A full disk decides over what the same and other programs complain of for good, wherever it stands; not over a type."""
+    full = rule("full", Action.ENVIRONMENT, programs=(), needles=("full",), regex="full")
+    assert decisive("full\nnever\nretry", full, NEVER, RETRY) == "full@1"
+    assert decisive("never\nfull", full, NEVER) == "full@2"
+    assert decisive("full", full, rule("final", Action.NO_RETRY, exits=(6,)), exit=6, program="tool") == "final@0"
+
+
 def test_what_told_is_kept() -> None:
     """A signature says by what it was known, what to do, and where the words come from."""
     known = recognise(Facts(exit=6, program="tool"), [rule(exits=(6,), source="tool.c")]).decisive

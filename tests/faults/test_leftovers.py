@@ -1,5 +1,6 @@
 """What a killed test run leaves, and the next one undoes: processes, modes of files, its own notes."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -137,3 +138,23 @@ def test_what_does_not_die_at_once(top: Path) -> None:
         assert child.wait(30) == -signal.SIGKILL
     own.close()
     assert not list(top.iterdir())
+
+
+def test_a_sweeper_that_comes_too_soon(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is swept before it holds its lock begins anew, and is spared from then on."""
+    lock = fcntl.flock
+    swept: list[Path] = []
+
+    def late(descriptor: int, how: int) -> None:
+        if how == fcntl.LOCK_EX and not swept:
+            swept.extend(sweep(top))
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    left = begin()
+    assert len(swept) == 1
+    assert not swept[0].exists()
+    assert left.folder.is_dir()
+    assert not sweep(top)
+    left.mode(top)
+    left.close()

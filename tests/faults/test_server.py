@@ -872,3 +872,15 @@ def test_wrong_words_fail_at_the_call(
         call(fault_server)
     assert str(refused.value).startswith(said)
     assert fetch(fault_server.url) == b""
+
+
+@pytest.mark.parametrize("code", [400, 401, 404, 422, 499])
+def test_who_asked_wrongly_need_not_ask_again(code: int) -> None:
+    """An answer that says that the request is wrong says it the next time too."""
+    assert Status(code).truth == "permanent"
+
+
+@pytest.mark.parametrize("code", [204, 302, 408, 425, 429, 500, 503])
+def test_other_statuses_pass(code: int) -> None:
+    """Too early, too often, or the server's own trouble: later it may be over."""
+    assert Status(code).truth == "transient"

@@ -289,6 +289,7 @@ def of_every_cause() -> list[RunRecord]:
         Cause.GIT_LOCKED: Verdict.INFRASTRUCTURE,
         Cause.TRANSIENT: Verdict.INFRASTRUCTURE,
         Cause.OVERLOADED: Verdict.INFRASTRUCTURE,
+        Cause.ENVIRONMENT: Verdict.INFRASTRUCTURE,
         Cause.UNPROVEN: Verdict.UNPROVEN,
     }
     made = []
