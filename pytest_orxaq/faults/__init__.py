@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from .disks import FullDisk as FullDisk
     from .handles import GitLock as GitLock
     from .isolation import Git as Git
+    from .killing import Interrupted as Interrupted
+    from .killing import Killed as Killed
+    from .killing import NeverCame as NeverCame
     from .messages import Request as Request
+    from .moments import After as After
+    from .moments import OnCommand as OnCommand
+    from .moments import OnFile as OnFile
+    from .moments import OnOutput as OnOutput
     from .outcomes import Outcome as Outcome
     from .outcomes import Returns as Returns
     from .presets import DOCKER_TOOMANY as DOCKER_TOOMANY
@@ -56,6 +63,7 @@ if TYPE_CHECKING:
     from .troubles import Truth as Truth
 
 _WHERE = {
+    "After": "moments",
     "Arm": "troubles",
     "Call": "commands",
     "Conflict": "conflicts",
@@ -80,9 +88,15 @@ _WHERE = {
     "Git": "isolation",
     "GitLock": "handles",
     "Hang": "steps",
+    "Interrupted": "killing",
+    "Killed": "killing",
     "LockKind": "recipes",
     "NPM_ECONNRESET": "presets",
+    "NeverCame": "killing",
     "Ok": "steps",
+    "OnCommand": "moments",
+    "OnFile": "moments",
+    "OnOutput": "moments",
     "Outcome": "outcomes",
     "PIP_503": "presets",
     "Preset": "presets",

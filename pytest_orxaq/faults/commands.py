@@ -101,7 +101,7 @@ def _outcome(step: Step, trouble: Trouble, then: Then, ends_well: bool) -> Outco
         number, truth, out, err = preset.rc, preset.truth, "", preset.stderr
     elif step.name == "signal":
         _allow(step, 1)
-        kind, number = "signal", _signal_number(step.arguments[0] if step.arguments else signals.SIGKILL)
+        kind, number = "signal", signal_number(step.arguments[0] if step.arguments else signals.SIGKILL)
     elif step.name == "hang":
         _allow(step, 0)
         kind = "hang"
@@ -127,7 +127,7 @@ def _exit_code(said: str | int) -> int:
     return code
 
 
-def _signal_number(said: str | int) -> int:
+def signal_number(said: str | int) -> int:
     """The number of a signal that ends a process. Raises UsageError for others, with what may have been meant."""
     try:
         if isinstance(said, int) or said.isdigit():
@@ -145,7 +145,7 @@ def _signal_number(said: str | int) -> int:
 
 
 def _signal_name(number: int) -> str:
-    return signals.Signals(_signal_number(number)).name.removeprefix("SIG")
+    return signals.Signals(signal_number(number)).name.removeprefix("SIG")
 
 
 # ---------------------------------------------------------------- the command
@@ -192,6 +192,11 @@ class FlakyCommand:
         """How many calls trouble was made of."""
         return sum(call.failed for call in self.calls)
 
+    @property
+    def bell(self) -> Path:
+        """A named pipe into which each call that hangs writes a byte, if somebody reads."""
+        return self._room / "bell"
+
     def install(self, match: str | Sequence[str] | None) -> None:
         """Write the executable and what it needs."""
         orders = {
@@ -205,7 +210,7 @@ class FlakyCommand:
         self.path.parent.mkdir()
         (self.path.parent / shim.SIGN).touch()
         (self._room / "orders").write_bytes(marshal.dumps(orders))
-        os.mkfifo(self._room / "bell", 0o600)
+        os.mkfifo(self.bell, 0o600)
         self._lifeline = os.open(self._room / "lifeline", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lifeline, fcntl.LOCK_EX)
         self.path.write_bytes(_program(self._room))
@@ -334,8 +339,20 @@ class Commands:
         )
         _check(name, trouble, match, then, fail, skip)
         wanted = _plan(plan, trouble, fail, skip, then)
-        self._require_real(name, wanted, then, run_real_first)
+        self._require_real(name, wanted, then, run_real_first=run_real_first)
         return self._lay(FlakyCommand(name, wanted, _outcomes(wanted, trouble, then), self._room()), match, required)
+
+    def halting(self, name: str, n: int) -> FlakyCommand:
+        """A command whose calls hang from the nth on, before the real one runs. It is on no PATH, and nobody's to close.
+
+        Raises UsageError for what there is not.
+        """
+        _check(name, Trouble(hang=True), None, "real", n, 0)
+        plan = _plan(None, Trouble(hang=True), 1, n - 1, "fail")
+        self._require_real(name, plan, "real", run_real_first=False)
+        made = FlakyCommand(name, plan, _outcomes(plan, Trouble(hang=True), "real"), self._room())
+        made.install(None)
+        return made
 
     def _lay(self, made: FlakyCommand, match: str | Sequence[str] | None, required: bool) -> FlakyCommand:
         made.install(match)
@@ -362,7 +379,7 @@ class Commands:
             self._faults.lacks(f"No program can be started from {room}: its file system is mounted with noexec.")
         return room
 
-    def _require_real(self, name: str, plan: Plan, then: Then, run_real_first: bool) -> None:
+    def _require_real(self, name: str, plan: Plan, then: Then, *, run_real_first: bool) -> None:
         passes_on = then == "real" and any(step.name == "ok" for step in (*plan.steps, plan.then))
         if (passes_on or run_real_first) and shutil.which(name) is None:
             near = difflib.get_close_matches(name, _programs(), n=1)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .disks import FullDisk
     from .handles import GitLock
     from .isolation import Git, Isolation
+    from .killing import Interrupted, Killed
     from .readonly import ReadOnly
     from .remotes import Remote
     from .server import FaultServer
@@ -43,6 +44,8 @@ _FIXTURES = frozenset(
         "flaky_command",
         "full_disk",
         "git_remote",
+        "interrupted_run",
+        "killed_process",
         "live_git_lock",
         "merge_conflict",
         "no_leaks",
@@ -361,3 +364,30 @@ def git_remote(
     from .remotes import Remotes  # noqa: PLC0415 - see above
 
     return Remotes(_orxaq_faults, _orxaq_isolated, request.config.rootpath).make
+
+
+# ---------------------------------------------------------------- killed processes
+
+
+@pytest.fixture
+def killed_process(_orxaq_faults: "Faults") -> "Callable[..., Killed]":
+    """Start a command and kill it at a moment: ``killed_process(cmd, when=OnOutput("ready"), sig=SIGKILL, group=True, cwd=None, ...)``.
+
+    Returns a ``Killed``: ``pid``, ``returncode``, ``output``, ``at``, ``survivors``. The moments are ``After``,
+    ``OnOutput``, ``OnFile`` and ``OnCommand``; a command that never comes to it fails the test.
+    """
+    from .killing import Killing  # noqa: PLC0415 - see above
+
+    return Killing(_orxaq_faults).killed
+
+
+@pytest.fixture
+def interrupted_run(_orxaq_faults: "Faults") -> "Callable[..., Interrupted]":
+    """Run pytest or a gate and interrupt it at a moment: ``interrupted_run(["pytest"], at=OnOutput("test_slow"), sig=SIGINT, ...)``.
+
+    Returns an ``Interrupted``: as ``killed_process``, with ``where`` it ran and which files it has ``left`` there. It may
+    take its time to end; what it leaves running is in ``survivors``, and ended.
+    """
+    from .killing import Killing  # noqa: PLC0415 - see above
+
+    return Killing(_orxaq_faults).interrupted

@@ -164,12 +164,17 @@ def become(name: bytes, room: str, argv: list[bytes]) -> NoReturn:
 def _run_first(name: bytes, room: str, argv: list[bytes]) -> None:
     """Let the real command do its work; what it exits with is lost."""
 
+    ends = [signals.SIGTERM, signals.SIGHUP]
+    # What comes before it is known who is to hear of it waits until then.
+    before = signals.pthread_sigmask(signals.SIG_BLOCK, ends)
+
     def beside(path: bytes, command: list[bytes], environment: dict[bytes, bytes]) -> int:
-        return os.posix_spawn(path, command, environment, setsigdef=IGNORED)
+        return os.posix_spawn(path, command, environment, setsigmask=before, setsigdef=IGNORED)
 
     child = _start(beside, name, room, argv)
-    for number in (signals.SIGTERM, signals.SIGHUP):
+    for number in ends:
         signals.signal(number, lambda received, _: os.kill(child, received))
+    signals.pthread_sigmask(signals.SIG_SETMASK, before)
     os.waitpid(child, 0)
 
 

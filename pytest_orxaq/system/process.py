@@ -845,6 +845,11 @@ class Companion:
         """Whether the leader lives."""
         return self._process.returncode is None and not self._ended()
 
+    @property
+    def returncode(self) -> int:
+        """How the leader ended, once it was stopped or killed; -N: by signal N."""
+        return self._process.returncode or 0
+
     def stop(self, grace: float = ASK_GRACE) -> int:
         """Let go, and see that it ends: by itself, by SIGTERM, by SIGKILL, each after a grace. How the leader ended."""
         if self._process.returncode is None:
@@ -856,7 +861,17 @@ class Companion:
                 if not self._ended():
                     os.killpg(self.pid, number)
             self._bury()
-        return self._process.returncode or 0
+        return self.returncode
+
+    def signal(self, number: int, *, group: bool) -> None:
+        """Send a signal to the leader, or to all of its process group; a leader that has ended gets none."""
+        if self.alive:
+            (os.killpg if group else os.kill)(self.pid, number)
+
+    def left(self) -> tuple[str, ...]:
+        """The command lines of all that it has started and that live: of its session, or bearing its mark."""
+        lines = {pid: supervisor.content(f"/proc/{pid}/cmdline") for pid in self._left() if pid != self.pid}
+        return tuple(os.fsdecode(line.replace(b"\0", b" ").strip()) for line in lines.values() if line)
 
     def kill(self) -> None:
         """Kill it without a warning: the leader first, so that it cannot hear of its children's death, then all others."""

@@ -1,0 +1,246 @@
+"""Real processes that are killed or interrupted at a moment that is known."""
+
+import os
+import selectors
+import signal as signals
+import sys
+import time
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from ..errors import UsageError
+from ..system.process import Companion
+from .commands import signal_number
+from .leftovers import MARK
+from .moments import Moment, Watch, watch
+from .troubles import Faults
+
+
+TICK = 0.005  # seconds between two looks whether the process lives, and at files where the kernel does not tell
+GRACE = 2.0  # for what a dead leader has left to end by itself
+SHOWN = 2000  # characters of output in a complaint
+
+# What is run by the interpreter that runs the tests, wherever it is installed.
+_OURS = {"pytest": "pytest", "orxaq": "pytest_orxaq"}
+
+
+class NeverCame(AssertionError):  # noqa: N818 - a fact about the test
+    """It did not come to the moment, or did not end when it was asked to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """A process that was ended from outside, and is gone with all that it had started."""
+
+    pid: int
+    returncode: int  # -N: by signal N
+    output: str = field(repr=False)  # of both streams
+    at: Moment
+    survivors: tuple[str, ...]  # command lines of what had not ended with it, and was killed a moment later
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(Killed):
+    """A run that was interrupted, and what it left."""
+
+    where: Path  # it ran there
+    left: tuple[str, ...]  # the files there that were not before, sorted
+
+
+class Killing:
+    """Starts processes, and ends them at their moments."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def killed(
+        self,
+        cmd: Sequence[str],
+        *,
+        when: Moment,
+        sig: int = signals.SIGKILL,
+        group: bool = True,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+    ) -> Killed:
+        """Run a command in a session of its own, and kill it at a moment; it and all that it has started are gone then.
+
+        ``group``: all of its process group get the signal, as with Ctrl-C, or when a container ends; else the leader alone, as when the
+        kernel is out of memory; its children have a moment to end then.
+        ``timeout``: seconds for it to come to the moment, and again for it to end of the signal.
+
+        Raises NeverCame, with its output, if it ends before the moment or does not end; UsageError for what there is not.
+        """
+        return self._end("killed_process", _Run(cmd, when, sig, group, cwd, env, timeout))
+
+    def interrupted(
+        self,
+        argv: Sequence[str],
+        *,
+        at: Moment,
+        sig: int = signals.SIGINT,
+        group: bool = True,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+    ) -> Interrupted:
+        """Run pytest, the gate or any other command, and interrupt it at a moment; it has time to end in its own way.
+
+        ``pytest`` and ``orxaq`` are those of the interpreter that runs the tests. For the rest see ``killed_process``.
+        """
+        argv = [sys.executable, "-m", _OURS[argv[0]], *argv[1:]] if argv and argv[0] in _OURS else argv
+        run = _Run(argv, at, sig, group, cwd, env, timeout)
+        before = set(_files(run.folder))
+        done = self._end("interrupted_run", run)
+        return Interrupted(
+            pid=done.pid,
+            returncode=done.returncode,
+            output=done.output,
+            at=done.at,
+            survivors=done.survivors,
+            where=run.folder,
+            left=tuple(sorted(set(_files(run.folder)) - before)),
+        )
+
+    def _end(self, kind: str, run: "_Run") -> Killed:
+        if sys.platform == "win32":
+            self._faults.lacks("Killing processes at a moment needs a POSIX system.")
+        done = run.go(self._faults)
+        self._faults.note(kind, "environment", f"{signals.Signals(run.signal).name} {run.moment}")
+        return done
+
+
+class _Run:
+    """One run, from its start to its end."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        moment: Moment,
+        signal: int,
+        group: bool,
+        folder: Path | str | None,
+        environment: Mapping[str, str] | None,
+        timeout: float,
+    ) -> None:
+        if isinstance(command, str) or not command:
+            raise UsageError(f"{command!r} is no command.", advice="It is a list of words: ['sh', '-c', 'git pull'].")
+        self.command = [os.fspath(word) for word in command]
+        self.moment = moment
+        self.signal = signal_number(signal)
+        self.group = group
+        self.folder = Path(folder or ".").absolute()
+        self.environment = {**(os.environ if environment is None else environment), MARK: os.environ.get(MARK, "")}
+        self.timeout = timeout
+        self.said = bytearray()
+
+    def go(self, faults: Faults) -> Killed:
+        with ExitStack() as stack:
+            room = faults.new_room()
+            search = self.environment.get("PATH", os.defpath)
+            watched = watch(self.moment, faults, self.folder, search, stack)
+            os.mkfifo(room / "said")
+            output = os.open(room / "said", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            stack.callback(os.close, output)
+            environment = self.environment | dict(watched.changes)
+            companion = Companion(self.command, directory=self.folder, environment=environment, said=room / "said")
+            stack.callback(companion.kill)
+            with _Listening(companion, output, self.said, watched.descriptor) as listening:
+                self._await(companion, watched, listening)
+                survivors = self._strike(companion, watched, listening)
+            return Killed(
+                pid=companion.pid,
+                returncode=companion.returncode,
+                output=self.said.decode(errors="replace"),
+                at=self.moment,
+                survivors=survivors,
+            )
+
+    def _await(self, companion: Companion, watched: Watch, listening: "_Listening") -> None:
+        until = time.monotonic() + self.timeout
+        while True:
+            ended = not companion.alive
+            if ended:  # its last words count too
+                listening.drain()
+            if watched.reached(bytes(self.said)):
+                return
+            if ended:
+                raise self._complaint(f"it ended with {companion.stop()} before that")
+            if time.monotonic() > until:
+                raise self._complaint(f"{self.timeout:g} s have passed")
+            listening.listen()
+
+    def _strike(self, companion: Companion, watched: Watch, listening: "_Listening") -> tuple[str, ...]:
+        """Send the signal, and see all of it ended; what had to be killed besides."""
+        if self.group and self.signal == signals.SIGKILL:
+            companion.kill()
+            listening.drain()
+            return ()
+        companion.signal(self.signal, group=self.group)
+        watched.let_go()  # a leader may wait for the call that hangs before it hears of its signal
+        until = time.monotonic() + self.timeout
+        while companion.alive:
+            if time.monotonic() > until:
+                name = signals.Signals(self.signal).name
+                raise self._complaint(f"{self.timeout:g} s after {name}, {self.moment}, it lived", came=True)
+            listening.listen()
+        until = time.monotonic() + GRACE
+        while (survivors := companion.left()) and time.monotonic() < until:
+            listening.listen()
+        companion.stop()
+        listening.drain()
+        return survivors
+
+    def _complaint(self, why: str, *, came: bool = False) -> NeverCame:
+        said = self.said.decode(errors="replace")[-SHOWN:].strip() or "It said nothing."
+        what = "did not end" if came else f"never came to the moment, {self.moment}"
+        return NeverCame(f"{' '.join(self.command)} {what}: {why}.\n{said}")
+
+
+class _Listening:
+    """Takes in what a process says, and wakes up when something else may have happened."""
+
+    def __init__(self, companion: Companion, output: int, said: bytearray, other: int) -> None:
+        self._companion = companion
+        self._output = output
+        self._said = said
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(output, selectors.EVENT_READ)
+        if other != -1:
+            self._selector.register(other, selectors.EVENT_READ)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+
+    def listen(self) -> None:
+        """Wait a moment, or until something comes."""
+        ready = [key.fd for key, _ in self._selector.select(TICK)]
+        if self._output in ready and not self._read():  # nobody is left who could say anything
+            self._selector.unregister(self._output)
+
+    def drain(self) -> None:
+        """Take in what is still on its way."""
+        while self._read():
+            pass
+
+    def _read(self) -> int:
+        try:
+            piece = os.read(self._output, 65536)
+        except BlockingIOError:
+            return 0
+        self._said += piece
+        return len(piece)
+
+
+def _files(top: Path) -> Iterator[str]:
+    """The files below a folder, by their names in it."""
+    for folder, _, names in os.walk(top):
+        yield from (os.path.relpath(os.path.join(folder, name), top) for name in names)

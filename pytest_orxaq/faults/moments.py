@@ -1,0 +1,112 @@
+"""When a process is to be killed: after a while, or at something that it does. What it does is waited for, not guessed."""
+
+import os
+import re
+import time
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UsageError
+from .arrivals import Arrival
+from .commands import Commands
+from .troubles import Faults
+
+
+Reached = Callable[[bytes], bool]  # told all output so far, whether the moment has come
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """So many seconds after its start."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"after {self.seconds:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class OnOutput:
+    """When this regular expression finds something in what it has said, on either stream."""
+
+    regex: str
+
+    def __str__(self) -> str:
+        return f"on output {self.regex!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class OnFile:
+    """When this file, folder or link comes to be, or is there already; a path within the folder where it runs."""
+
+    path: Path | str
+
+    def __str__(self) -> str:
+        return f"on file {Path(self.path).name}"
+
+
+@dataclass(frozen=True, slots=True)
+class OnCommand:
+    """When it, or what it starts, calls this command for the nth time; the command does not get to run."""
+
+    name: str
+    n: int = 1
+
+    def __str__(self) -> str:
+        return f"on call {self.n} of {self.name}"
+
+
+Moment = After | OnOutput | OnFile | OnCommand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """How a moment is recognised."""
+
+    reached: Reached
+    descriptor: int = -1  # readable when it is worth looking, if that is not told by output and time alone
+    changes: Mapping[str, str] = field(default_factory=dict)  # to the environment of the process
+    let_go: Callable[[], object] = bool  # what was held for the moment may go on
+
+
+def watch(moment: Moment, faults: Faults, folder: Path, search: str, stack: ExitStack) -> Watch:
+    """Begin to look out for a moment, before the process starts; ``stack`` ends it. Raises UsageError for one that is none."""
+    match moment:
+        case After(seconds=seconds) if seconds >= 0:
+            until = time.monotonic() + seconds
+            return Watch(reached=lambda _: time.monotonic() >= until)
+        case OnOutput(regex=regex):
+            return Watch(reached=_finder(regex))
+        case OnFile(path=path):
+            arrival = stack.enter_context(Arrival(folder / path))
+            return Watch(reached=lambda _: arrival.happened(), descriptor=arrival.descriptor)
+        case OnCommand(name=name, n=n) if n >= 1:
+            command = Commands(faults).halting(name, n)
+            stack.callback(command.close)
+            bell = os.open(command.bell, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            stack.callback(os.close, bell)
+            path = os.pathsep.join((str(command.path.parent), search))
+            return Watch(
+                reached=lambda _: command.failures > 0,
+                descriptor=bell,
+                changes={"PATH": path},
+                let_go=command.make_peace,
+            )
+        case _:
+            raise UsageError(
+                f"{moment!r} is no moment.",
+                advice="Moments are After(0.5), OnOutput('ready'), OnFile('x.lock') and OnCommand('git', 2), from 0 and from 1.",
+            )
+
+
+def _finder(regex: str) -> Reached:
+    try:
+        pattern = re.compile(regex.encode())
+    except re.error as error:
+        raise UsageError(
+            f"OnOutput({regex!r}) cannot be read: {error}.", advice="It is a regular expression."
+        ) from None
+    return lambda said: pattern.search(said) is not None
