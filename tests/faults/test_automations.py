@@ -218,7 +218,7 @@ def test_updater_and_a_remote_that_says_nothing(
     git_remote: Callable[..., Remote], killed_process: Callable[..., Killed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The naive one waits until it is killed; with the hardened one, git gives up by itself, and tries again."""
-    monkeypatch.setenv("GIT_HTTP_LOW_SPEED_TIME", "1")
+    monkeypatch.setenv("PATIENCE", "1")
     for version, times in ((hardened, 1), (naive, None)):
         remote = git_remote("hang", times=times, name=version.__name__)
         pinned(remote.clone, remote.bare)
@@ -226,7 +226,6 @@ def test_updater_and_a_remote_that_says_nothing(
         if version is hardened:
             run(command, remote.clone.path)
         else:
-            monkeypatch.delenv("GIT_HTTP_LOW_SPEED_TIME")
             killed_process(command, when=After(2), cwd=remote.clone.path)
         assert updated(remote.bare.path) == (version is hardened)
 
@@ -239,6 +238,7 @@ def test_updater_and_a_rule(git_remote: Callable[..., Remote]) -> None:
         hardened("update", *UPDATE), cwd=remote.clone.path, check=False, timeout=LIMIT, capture_output=True, text=True
     )
     assert done.returncode == 1
+    assert "Go through a pull request." in done.stderr
     assert remote.troubles == 1
 
 
@@ -350,10 +350,10 @@ def index(fault_server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> FaultSe
     monkeypatch.setenv("PIP_INDEX_URL", f"{fault_server.url.rstrip('/')}/simple/")
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_RESUME_RETRIES", "0")
     monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     monkeypatch.setenv("PIP_ROOT_USER_ACTION", "ignore")
-    page = f'<a href="{WHEEL}">app-2.0-py3-none-any.whl</a>'
-    fault_server.route("/simple/app/").script(then=Ok(page.encode(), {"Content-Type": "text/html"}))
+    fault_server.route("/simple/app/").script(then=index_page())
     fault_server.route(WHEEL).script(then=Ok(wheel("2.0")))
     return fault_server
 
@@ -400,6 +400,21 @@ def index_page() -> Ok:
     """What the index says of the app."""
     page = f'<a href="{WHEEL}">app-2.0-py3-none-any.whl</a>'
     return Ok(page.encode(), {"Content-Type": "text/html"})
+
+
+@pytest.mark.usefixtures("index", "isolated_git")
+@pytest.mark.parametrize(("version", "runs"), [(naive, ""), (hardened, "version = '1.0'\n")])
+def test_deploy_and_a_full_disk(full_disk: FullDisk, version: Callable[..., list[str]], runs: str) -> None:
+    """No room for the new version: the naive one, run again, makes what there is of it the current one."""
+    setup = (
+        "mkdir -p releases/1.0; echo \"version = '1.0'\" >releases/1.0/app.py; ln -s releases/1.0 current;"
+        " head -c 2m /dev/zero >filler 2>/dev/null || true"
+    )
+    twice = [*version("deploy", "2.0"), ";"] * 2
+    script = " ".join(f"'{word}'" if word != ";" else word for word in twice)
+    ran = full_disk.run(["sh", "-c", f"{script} cat current/app.py"], setup=setup)
+    assert ran.stdout == runs
+    assert "No space left on device" in ran.stderr
 
 
 @pytest.mark.usefixtures("index")
@@ -497,6 +512,16 @@ def test_downloader_and_a_server_that_says_nothing(
             killed_process(downloader(version, wanted), when=After(2), cwd=where)
         run(downloader(version, wanted), where)
         assert downloaded(where) == (version == "hardened")
+
+
+@pytest.mark.parametrize(("version", "there"), [("naive", True), ("hardened", False)])
+def test_downloader_and_a_full_disk(full_disk: FullDisk, wanted: list[str], version: str, there: bool) -> None:
+    """No room for an archive: the naive one leaves a folder with too little in it, the hardened one none."""
+    command = ["sh", "-c", '"$@"; test -d data/one', "sh", *downloader(version, wanted)]
+    ran = full_disk.run(command, size="16k", setup="head -c 1m /dev/zero >filler 2>/dev/null || true")
+    assert (ran.returncode == 0) == there
+    assert "No space left on device" in ran.stderr
+    assert ran.left.get("data/one/words.txt", 0) == 0
 
 
 def test_downloader_and_what_was_not_asked_for(fault_server: FaultServer, wanted: list[str], tmp_path: Path) -> None:

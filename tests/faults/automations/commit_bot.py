@@ -9,14 +9,23 @@ from pathlib import Path
 from pytest_orxaq import Retry, deadline
 
 
+os.environ["LC_ALL"] = "C"  # git's words are looked at
+
+
+class GitError(RuntimeError):
+    """What git said."""
+
+
 def locked(error: Exception) -> bool:
     """Whether git met a lock. After the start, it is one of a git that is at work: it will be gone."""
-    return isinstance(error, subprocess.CalledProcessError) and ".lock'" in error.stderr
+    return isinstance(error, GitError) and ".lock'" in str(error)
 
 
 @Retry(attempts=8, base=0.5, backoff="equal", on=locked)
 def git(*words: str) -> str:
-    done = subprocess.run(["git", *words], check=True, capture_output=True, text=True, timeout=deadline.remaining())
+    done = subprocess.run(["git", *words], check=False, capture_output=True, text=True, timeout=deadline.remaining())
+    if done.returncode:
+        raise GitError(f"git {' '.join(words)}: {done.stderr or done.stdout}")
     return done.stdout
 
 

@@ -14,14 +14,18 @@ from pathlib import Path
 from pytest_orxaq import Breaker, Retry, deadline
 
 
-PASSES = re.compile(
-    r"\b(429|5\d\d) (Server|Client) Error|status (429|5\d\d)|too many \d* ?5\d\d|Connection|timed out|IncompleteRead"
-)
+# pip tells of an index that does not answer as of one that has nothing.
+PASSES = re.compile(r"\b(429|5\d\d) (\w+ )?error|connection|timed out|incomplete|from versions: none", re.IGNORECASE)
+
+
+class PipError(RuntimeError):
+    """What pip said."""
 
 
 def passes(error: Exception) -> bool:
     """Whether it is worth another attempt. A version that does not exist is not."""
-    return isinstance(error, subprocess.CalledProcessError) and PASSES.search(error.stderr) is not None
+    said = isinstance(error, PipError) and PASSES.search(str(error)) is not None
+    return said or isinstance(error, subprocess.TimeoutExpired)
 
 
 # The breaker is shared by all deploys of this user: what one of them has learned of the index, none has to learn again.
@@ -30,7 +34,9 @@ def install(version: str, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     # pip's own retries would multiply ours.
     command = ["pip", "install", "-q", "--no-input", "--retries=0", "--target", str(target), f"app=={version}"]
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=deadline.remaining())
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=deadline.remaining())
+    if done.returncode:
+        raise PipError(done.stderr)
 
 
 def starts(target: Path) -> None:

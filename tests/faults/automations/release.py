@@ -4,6 +4,7 @@ The clone is the script's own. What the remote has is what counts: a tag that is
 is made anew. Commit and tag arrive together or not at all.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -18,15 +19,25 @@ PASSES = re.compile(
     r"|fetch first|non-fast-forward|cannot lock ref|\.lock'"
 )
 
+# Git's words are looked at; nobody is there to be asked; a remote that says nothing is given up, by git itself.
+os.environ |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+os.environ |= {"GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": os.environ.get("PATIENCE", "30")}
 
-def passes(error: Exception) -> bool:
-    """Whether it is worth another attempt; a refusal by a rule of the remote is not."""
-    return isinstance(error, subprocess.CalledProcessError) and PASSES.search(error.stderr) is not None
+
+class GitError(RuntimeError):
+    """What git said."""
 
 
 def git(*words: str) -> str:
-    done = subprocess.run(["git", *words], check=True, capture_output=True, text=True, timeout=deadline.remaining())
+    done = subprocess.run(["git", *words], check=False, capture_output=True, text=True, timeout=deadline.remaining())
+    if done.returncode:
+        raise GitError(f"git {' '.join(words)}: {done.stderr or done.stdout}")
     return done.stdout
+
+
+def passes(error: Exception) -> bool:
+    """Whether it is worth another attempt; a refusal by a rule of the remote is not."""
+    return isinstance(error, GitError) and PASSES.search(str(error)) is not None
 
 
 def recover() -> None:
