@@ -88,6 +88,14 @@ def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
 
 
+def test_the_page_shows_what_is_tested() -> None:
+    """Each script stands there as it is."""
+    page = (Path(__file__).parents[2] / "docs" / "faults" / "automations.md").read_text(encoding="utf-8")
+    scripts = sorted(HERE.glob("*.py"))
+    assert len(scripts) == 10
+    assert [script.name for script in scripts if f"```py\n{script.read_text(encoding='utf-8')}```" not in page] == []
+
+
 # ---------------------------------------------------------------- the commit bot
 
 

@@ -51,7 +51,9 @@ def test_on_output(killed_process: Kill, faults: Faults, tmp_path: Path) -> None
 
 
 def test_after_a_while(killed_process: Kill, tmp_path: Path) -> None:
-    """Time alone is a moment too."""
+    """Time alone is a moment too, also of one that has closed its output."""
+    done = killed_process(waiting("exec >&- 2>&-"), when=After(0.2), cwd=tmp_path)
+    assert (done.returncode, done.output) == (-signal.SIGKILL, "")
     done = killed_process(waiting("true"), when=After(0.05), cwd=tmp_path)
     assert done.returncode == -signal.SIGKILL
 
@@ -163,6 +165,16 @@ def test_a_leader_that_dies_while_its_command_hangs(killed_process: Kill, isolat
     done = killed_process(command, when=OnCommand("git"), group=False, cwd=repo.path)
     assert (done.returncode, done.output, done.survivors) == (-signal.SIGKILL, "", ())
     assert int(repo("rev-list", "--count", "HEAD").stdout) == 1
+
+
+def test_a_leader_that_dies_while_its_git_is_held(killed_process: Kill, isolated_git: Callable[..., Any]) -> None:
+    """Killed alone, it leaves a git with its locks, which ends its work then, and takes them away."""
+    repo = isolated_git()
+    command = ["sh", "-c", "git commit -q --allow-empty -m one; echo on"]
+    done = killed_process(command, when=OnCommand("git", 1, "during"), group=False, cwd=repo.path)
+    assert (done.returncode, done.output, done.survivors) == (-signal.SIGKILL, "", ())
+    assert repo("log", "-1", "--format=%s").stdout == "one\n"
+    assert repo.locks() == ()
 
 
 def test_who_does_not_end(killed_process: Kill, tmp_path: Path) -> None:

@@ -32,14 +32,11 @@ async def fetch(url: str) -> bytes:
 
 
 async def unpack(archive: Path, folder: Path) -> None:
-    """All of it, or nothing."""
-    beside = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    tar = await asyncio.create_subprocess_exec("tar", "-xf", archive, "-C", beside)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    tar = await asyncio.create_subprocess_exec("tar", "-xf", archive, "-C", folder)
     if await tar.wait():
         raise RuntimeError(f"{archive} cannot be unpacked")
-    os.replace(beside, folder)
 
 
 async def get(wanted: str) -> None:
@@ -51,10 +48,11 @@ async def get(wanted: str) -> None:
         content = await fetch(url)
         if hashlib.sha256(content).hexdigest() != checksum:
             raise RuntimeError(f"{url} is not what was asked for")
-        archive = folder.with_suffix(".tar")
+        archive, unfinished = (folder.with_name(f".{folder.name}.{what}") for what in ("tar", "new"))
         archive.write_bytes(content)
-        await unpack(archive, folder)
+        await unpack(archive, unfinished)
         archive.unlink()
+        os.replace(unfinished, folder)
 
 
 async def main() -> None:
