@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     from .steps import Slow as Slow
     from .steps import Status as Status
     from .steps import Truncate as Truncate
+    from .sweeps import CrashFailure as CrashFailure
+    from .sweeps import CrashPoint as CrashPoint
+    from .sweeps import SweepFailed as SweepFailed
+    from .sweeps import SweepWarning as SweepWarning
     from .troubles import Arm as Arm
     from .troubles import FaultEvent as FaultEvent
     from .troubles import Faults as Faults
@@ -69,6 +73,8 @@ _WHERE = {
     "Conflict": "conflicts",
     "ConflictKind": "conflicts",
     "ConflictOp": "conflicts",
+    "CrashFailure": "sweeps",
+    "CrashPoint": "sweeps",
     "DOCKER_TOOMANY": "presets",
     "Drip": "steps",
     "FaultEvent": "troubles",
@@ -112,6 +118,8 @@ _WHERE = {
     "SkipClock": "clock",
     "Slow": "steps",
     "Status": "steps",
+    "SweepFailed": "sweeps",
+    "SweepWarning": "sweeps",
     "TcpServer": "server",
     "Truncate": "steps",
     "Truth": "troubles",

@@ -27,11 +27,14 @@ from .troubles import FaultEvent, Faults, Truth
 
 
 Then = Literal["real", "fail", "ok"]
+Phase = Literal["before", "during", "after"]  # of a call: the real command has not begun, is at work, has ended
 
 KIND = "flaky_command"
 STEPS = ("fail", "hang", "signal", *PRESETS)  # what a plan may say, besides ok
 ENDING = 5.0  # seconds that hanging calls have to end once they are let go; they take a few thousandths
 LONGEST = 127  # of a first line that names an interpreter, on old Linux
+
+_NOTHING_TO_RUN = "Say then='fail' or then='ok' for a command that is not installed: nothing is to run."
 
 # What starts the shim: isolated from Python's own variables, and without looking for packages, which takes long.
 INTERPRETER: tuple[str, ...] = (sys.executable, "-ISXutf8")
@@ -84,6 +87,9 @@ class Outcome:
     words: str
     truth: Truth | None  # None where all goes well
     order: tuple[str, int, bytes, bytes, float, bool]  # as the shim reads it
+
+
+_HELD = Outcome(words="held", truth="environment", order=("held", 0, b"", b"", 0.0, False))
 
 
 def _outcome(step: Step, trouble: Trouble, then: Then, ends_well: bool) -> Outcome:
@@ -197,6 +203,13 @@ class FlakyCommand:
         """A named pipe into which each call that hangs writes a byte, if somebody reads."""
         return self._room / "bell"
 
+    def hold(self) -> None:
+        """Write the hook that holds a git while it has its locks."""
+        hook = self._room / "hooks" / "reference-transaction"
+        hook.parent.mkdir()
+        hook.write_bytes(_program(self._room, "hold"))
+        hook.chmod(0o755)
+
     def install(self, match: str | Sequence[str] | None) -> None:
         """Write the executable and what it needs."""
         orders = {
@@ -272,12 +285,12 @@ def _compiled() -> bytes:
     return marshal.dumps(compile(path.read_bytes(), str(path), "exec", dont_inherit=True))
 
 
-def _program(room: Path) -> bytes:
+def _program(room: Path, function: str = "main") -> bytes:
     """The executable: the shim's code, compiled already, and its room."""
     code = room / "shim"
     code.write_bytes(_compiled())
     folder = os.path.realpath(room)
-    main = f"import marshal\nwith open({str(code)!r}, 'rb') as file: exec(marshal.load(file))\nmain({folder!r})\n"
+    main = f"import marshal\nwith open({str(code)!r}, 'rb') as file: exec(marshal.load(file))\n{function}({folder!r})\n"
     first = f"#!{' '.join(INTERPRETER)}\n"
     if len(first) <= LONGEST and " " not in INTERPRETER[0] and len(INTERPRETER) == 2:
         return os.fsencode(first + main)
@@ -342,15 +355,32 @@ class Commands:
         self._require_real(name, wanted, then, run_real_first=run_real_first)
         return self._lay(FlakyCommand(name, wanted, _outcomes(wanted, trouble, then), self._room()), match, required)
 
-    def halting(self, name: str, n: int) -> FlakyCommand:
-        """A command whose calls hang from the nth on, before the real one runs. It is on no PATH, and nobody's to close.
+    def counting(self, name: str) -> FlakyCommand:
+        """A command that only counts its calls. It is on no PATH, and nobody's to close. Raises UsageError for what there is not."""
+        _check(name, Trouble(), None, "real", 0, 0)
+        return self._aside(name, Plan(steps=()), Trouble())
 
-        Raises UsageError for what there is not.
+    def halting(self, name: str, n: int, phase: Phase = "before") -> FlakyCommand:
+        """A command that hangs in its nth call: before the real one runs, after it has ended, or with git's locks taken.
+
+        It is on no PATH, and nobody's to close. Of calls at the same time, those that come later hang too, or, if it is
+        not ``before``, run. Raises UsageError for what there is not.
         """
-        _check(name, Trouble(hang=True), None, "real", n, 0)
-        plan = _plan(None, Trouble(hang=True), 1, n - 1, "fail")
-        self._require_real(name, plan, "real", run_real_first=False)
-        made = FlakyCommand(name, plan, _outcomes(plan, Trouble(hang=True), "real"), self._room())
+        trouble = Trouble(hang=True, run_real_first=phase == "after")
+        _check(name, trouble, None, "real", n, 0)
+        made = self._aside(
+            name, _plan(None, trouble, 1, n - 1, "fail" if phase == "before" else "real"), trouble, phase
+        )
+        if phase == "during":
+            made.hold()
+        return made
+
+    def _aside(self, name: str, plan: Plan, trouble: Trouble, phase: Phase = "before") -> FlakyCommand:
+        self._require_real(name, plan, "real", run_real_first=True, advice="Name one that is installed.")
+        outcomes = _outcomes(plan, trouble, "real")
+        if phase == "during":
+            outcomes[len(plan.steps) - 1] = _HELD
+        made = FlakyCommand(name, plan, outcomes, self._room())
         made.install(None)
         return made
 
@@ -379,12 +409,13 @@ class Commands:
             self._faults.lacks(f"No program can be started from {room}: its file system is mounted with noexec.")
         return room
 
-    def _require_real(self, name: str, plan: Plan, then: Then, *, run_real_first: bool) -> None:
+    def _require_real(
+        self, name: str, plan: Plan, then: Then, *, run_real_first: bool, advice: str = _NOTHING_TO_RUN
+    ) -> None:
         passes_on = then == "real" and any(step.name == "ok" for step in (*plan.steps, plan.then))
         if (passes_on or run_real_first) and shutil.which(name) is None:
             near = difflib.get_close_matches(name, _programs(), n=1)
             meant = f" Did you mean {near[0]!r}?" if near else ""
-            advice = "Say then='fail' or then='ok' for a command that is not installed: nothing is to run."
             raise UsageError(f"There is no command {name!r} on the PATH.{meant}", advice=advice)
 
 

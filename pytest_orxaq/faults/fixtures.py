@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .readonly import ReadOnly
     from .remotes import Remote
     from .server import FaultServer
+    from .sweeps import CrashPoint
     from .troubles import Faults
 
 
@@ -39,6 +40,7 @@ _SEED = pytest.StashKey[int]()
 _CONCERNED = pytest.StashKey[bool]()
 _FIXTURES = frozenset(
     {
+        "crash_sweep",
         "fault_server",
         "faults",
         "flaky_command",
@@ -391,3 +393,18 @@ def interrupted_run(_orxaq_faults: "Faults") -> "Callable[..., Interrupted]":
     from .killing import Killing  # noqa: PLC0415 - see above
 
     return Killing(_orxaq_faults).interrupted
+
+
+# ---------------------------------------------------------------- crashes at every step
+
+
+@pytest.fixture
+def crash_sweep(_orxaq_faults: "Faults") -> "Callable[..., list[CrashPoint]]":
+    """Kill an automation at each of its calls in turn, and repeat it: ``crash_sweep(cmd, setup=make_folder, check=look, command="git", ...)``.
+
+    Returns the points, each a ``CrashPoint``: ``n``, ``phase``, ``argv``, and of the repeated run ``returncode`` and
+    ``output``. When all have been tried, those from which it did not recover fail the test, in one report.
+    """
+    from .sweeps import Sweeps  # noqa: PLC0415 - see above
+
+    return Sweeps(_orxaq_faults).sweep

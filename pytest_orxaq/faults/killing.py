@@ -7,7 +7,7 @@ import sys
 import time
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -29,7 +29,9 @@ _OURS = {"pytest": "pytest", "orxaq": "pytest_orxaq"}
 
 
 class NeverCame(AssertionError):  # noqa: N818 - a fact about the test
-    """It did not come to the moment, or did not end when it was asked to."""
+    """It did not come to the moment, or did not end in time."""
+
+    ended = False  # by itself, before the moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ class Killing:
 
         Raises NeverCame, with its output, if it ends before the moment or does not end; UsageError for what there is not.
         """
-        return self._end("killed_process", _Run(cmd, when, sig, group, cwd, env, timeout))
+        return self._end("killed_process", Doomed(cmd, when, sig, group, cwd, env, timeout))
 
     def interrupted(
         self,
@@ -94,7 +96,7 @@ class Killing:
         ``pytest`` and ``orxaq`` are those of the interpreter that runs the tests. For the rest see ``killed_process``.
         """
         argv = [sys.executable, "-m", _OURS[argv[0]], *argv[1:]] if argv and argv[0] in _OURS else argv
-        run = _Run(argv, at, sig, group, cwd, env, timeout)
+        run = Doomed(argv, at, sig, group, cwd, env, timeout)
         before = set(_files(run.folder))
         done = self._end("interrupted_run", run)
         return Interrupted(
@@ -107,7 +109,7 @@ class Killing:
             left=tuple(sorted(set(_files(run.folder)) - before)),
         )
 
-    def _end(self, kind: str, run: "_Run") -> Killed:
+    def _end(self, kind: str, run: "Doomed") -> Killed:
         if sys.platform == "win32":
             self._faults.lacks("Killing processes at a moment needs a POSIX system.")
         done = run.go(self._faults)
@@ -115,8 +117,66 @@ class Killing:
         return done
 
 
-class _Run:
-    """One run, from its start to its end."""
+class Run:
+    """One run of a command in a session of its own, to its own end."""
+
+    def __init__(
+        self, command: Sequence[str], folder: Path | str | None, environment: Mapping[str, str] | None, timeout: float
+    ) -> None:
+        if isinstance(command, str) or not command:
+            raise UsageError(f"{command!r} is no command.", advice="It is a list of words: ['sh', '-c', 'git pull'].")
+        self.command = [os.fspath(word) for word in command]
+        self.folder = Path(folder or ".").absolute()
+        self.environment = {**(os.environ if environment is None else environment), MARK: os.environ.get(MARK, "")}
+        self.timeout = timeout
+        self.said = bytearray()
+
+    @property
+    def search(self) -> str:
+        """Its PATH."""
+        return self.environment.get("PATH", os.defpath)
+
+    @property
+    def output(self) -> str:
+        """What it has said so far, on both streams."""
+        return self.said.decode(errors="replace")
+
+    def finish(self, faults: Faults, changes: Mapping[str, str]) -> int:
+        """Run it, with changes to its environment; how it ended. What it has left is killed. Raises NeverCame if it takes too long."""
+        with self.started(faults, changes) as (companion, listening):
+            until = time.monotonic() + self.timeout
+            while companion.alive:
+                if time.monotonic() > until:
+                    raise self.complaint("did not end", f"{self.timeout:g} s have passed")
+                listening.listen()
+            companion.kill()
+            listening.drain()
+        return companion.returncode
+
+    @contextmanager
+    def started(
+        self, faults: Faults, changes: Mapping[str, str], descriptor: int = -1
+    ) -> "Iterator[tuple[Companion, _Listening]]":
+        """While it runs; then all of it is killed. ``descriptor``: wakes up who listens, besides what it says."""
+        with ExitStack() as stack:
+            said = faults.new_room() / "said"
+            os.mkfifo(said)
+            output = os.open(said, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            stack.callback(os.close, output)
+            environment = self.environment | dict(changes)
+            companion = Companion(self.command, directory=self.folder, environment=environment, said=said)
+            stack.callback(companion.kill)
+            yield companion, stack.enter_context(_Listening(companion, output, self.said, descriptor))
+
+    def complaint(self, what: str, why: str) -> NeverCame:
+        """What a tired person reads."""
+        return NeverCame(
+            f"{' '.join(self.command)} {what}: {why}.\n{self.output[-SHOWN:].strip() or 'It said nothing.'}"
+        )
+
+
+class Doomed(Run):
+    """A run that is ended from outside at a moment."""
 
     def __init__(
         self,
@@ -128,41 +188,29 @@ class _Run:
         environment: Mapping[str, str] | None,
         timeout: float,
     ) -> None:
-        if isinstance(command, str) or not command:
-            raise UsageError(f"{command!r} is no command.", advice="It is a list of words: ['sh', '-c', 'git pull'].")
-        self.command = [os.fspath(word) for word in command]
+        super().__init__(command, folder, environment, timeout)
         self.moment = moment
         self.signal = signal_number(signal)
         self.group = group
-        self.folder = Path(folder or ".").absolute()
-        self.environment = {**(os.environ if environment is None else environment), MARK: os.environ.get(MARK, "")}
-        self.timeout = timeout
-        self.said = bytearray()
 
     def go(self, faults: Faults) -> Killed:
+        """Run it, and end it. Raises NeverCame."""
         with ExitStack() as stack:
-            room = faults.new_room()
-            search = self.environment.get("PATH", os.defpath)
-            watched = watch(self.moment, faults, self.folder, search, stack)
-            os.mkfifo(room / "said")
-            output = os.open(room / "said", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            stack.callback(os.close, output)
-            environment = self.environment | dict(watched.changes)
-            companion = Companion(self.command, directory=self.folder, environment=environment, said=room / "said")
-            stack.callback(companion.kill)
-            with _Listening(companion, output, self.said, watched.descriptor) as listening:
+            watched = watch(self.moment, faults, self.folder, self.search, stack)
+            with self.started(faults, watched.changes, watched.descriptor) as (companion, listening):
                 self._await(companion, watched, listening)
                 survivors = self._strike(companion, watched, listening)
             return Killed(
                 pid=companion.pid,
                 returncode=companion.returncode,
-                output=self.said.decode(errors="replace"),
+                output=self.output,
                 at=self.moment,
                 survivors=survivors,
             )
 
     def _await(self, companion: Companion, watched: Watch, listening: "_Listening") -> None:
         until = time.monotonic() + self.timeout
+        never = f"never came to the moment, {self.moment}"
         while True:
             ended = not companion.alive
             if ended:  # its last words count too
@@ -170,9 +218,11 @@ class _Run:
             if watched.reached(bytes(self.said)):
                 return
             if ended:
-                raise self._complaint(f"it ended with {companion.stop()} before that")
+                complaint = self.complaint(never, f"it ended with {companion.stop()} before that")
+                complaint.ended = True
+                raise complaint
             if time.monotonic() > until:
-                raise self._complaint(f"{self.timeout:g} s have passed")
+                raise self.complaint(never, f"{self.timeout:g} s have passed")
             listening.listen()
 
     def _strike(self, companion: Companion, watched: Watch, listening: "_Listening") -> tuple[str, ...]:
@@ -187,7 +237,7 @@ class _Run:
         while companion.alive:
             if time.monotonic() > until:
                 name = signals.Signals(self.signal).name
-                raise self._complaint(f"{self.timeout:g} s after {name}, {self.moment}, it lived", came=True)
+                raise self.complaint("did not end", f"{self.timeout:g} s after {name}, {self.moment}, it lived")
             listening.listen()
         until = time.monotonic() + GRACE
         while (survivors := companion.left()) and time.monotonic() < until:
@@ -195,11 +245,6 @@ class _Run:
         companion.stop()
         listening.drain()
         return survivors
-
-    def _complaint(self, why: str, *, came: bool = False) -> NeverCame:
-        said = self.said.decode(errors="replace")[-SHOWN:].strip() or "It said nothing."
-        what = "did not end" if came else f"never came to the moment, {self.moment}"
-        return NeverCame(f"{' '.join(self.command)} {what}: {why}.\n{said}")
 
 
 class _Listening:

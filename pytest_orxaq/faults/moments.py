@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from ..errors import UsageError
 from .arrivals import Arrival
-from .commands import Commands
+from .choices import check
+from .commands import Commands, Phase
 from .troubles import Faults
 
 
@@ -50,13 +52,18 @@ class OnFile:
 
 @dataclass(frozen=True, slots=True)
 class OnCommand:
-    """When it, or what it starts, calls this command for the nth time; the command does not get to run."""
+    """When it, or what it starts, calls this command for the nth time.
+
+    ``before``: the command does not get to run. ``after``: it has run to its end, and who called it does not know yet.
+    ``during``, for git: it has taken the locks of the refs that it is about to change; a call that changes none goes on.
+    """
 
     name: str
     n: int = 1
+    phase: Phase = "before"
 
     def __str__(self) -> str:
-        return f"on call {self.n} of {self.name}"
+        return f"{'on' if self.phase == 'before' else self.phase} call {self.n} of {self.name}"
 
 
 Moment = After | OnOutput | OnFile | OnCommand
@@ -83,14 +90,19 @@ def watch(moment: Moment, faults: Faults, folder: Path, search: str, stack: Exit
         case OnFile(path=path):
             arrival = stack.enter_context(Arrival(folder / path))
             return Watch(reached=lambda _: arrival.happened(), descriptor=arrival.descriptor)
-        case OnCommand(name=name, n=n) if n >= 1:
-            command = Commands(faults).halting(name, n)
+        case OnCommand(name=name, n=n, phase=phase) if n >= 1:
+            check(phase, get_args(Phase), "phase of a call")
+            if phase == "during" and name != "git":
+                raise UsageError(
+                    f"Nobody knows when {name} is in the middle.", advice="Only git can be held: by a hook."
+                )
+            command = Commands(faults).halting(name, n, phase)
             stack.callback(command.close)
             bell = os.open(command.bell, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             stack.callback(os.close, bell)
             path = os.pathsep.join((str(command.path.parent), search))
             return Watch(
-                reached=lambda _: command.failures > 0,
+                reached=_listener(bell),
                 descriptor=bell,
                 changes={"PATH": path},
                 let_go=command.make_peace,
@@ -110,3 +122,22 @@ def _finder(regex: str) -> Reached:
             f"OnOutput({regex!r}) cannot be read: {error}.", advice="It is a regular expression."
         ) from None
     return lambda said: pattern.search(said) is not None
+
+
+def _listener(bell: int) -> Reached:
+    """Hears the bell that a call rings when it has come to where it hangs."""
+    rung = False
+
+    def reached(_: bytes) -> bool:
+        nonlocal rung
+        rung = rung or _read(bell) != b""
+        return rung
+
+    return reached
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 4096)
+    except BlockingIOError:
+        return b""

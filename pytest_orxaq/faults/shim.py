@@ -104,6 +104,8 @@ def _act(outcome: Any, inside: int, room: str, name: bytes, argv: list[bytes]) -
     kind, number, out, err, delay, real_first = outcome
     if kind == "real":
         become(name, room, argv)
+    if kind == "held":
+        become(name, room, argv, hooks=True)
     if delay:
         time.sleep(delay)
     if real_first:
@@ -152,13 +154,20 @@ def _die(number: int) -> None:  # pragma: no cover - as above
 # ---------------------------------------------------------------- the real command
 
 
-def become(name: bytes, room: str, argv: list[bytes]) -> NoReturn:
-    """Be the next command of this name on the PATH from now on."""
+def become(name: bytes, room: str, argv: list[bytes], *, hooks: bool = False) -> NoReturn:
+    """Be the next command of this name on the PATH from now on; with ``hooks``, it is a git that has those of the room."""
     # Python ignores these; whether our caller did cannot be told, and nearly none does.
     for number in IGNORED:
         signals.signal(number, signals.SIG_DFL)
-    _start(os.execve, name, room, argv)
+    _start(os.execve, name, room, argv, hooks=hooks)
     raise AssertionError
+
+
+def hold(room: str) -> NoReturn:
+    """Be git's hook for changes of refs: with its locks taken and nothing of the change made, wait."""
+    if sys.argv[1] == "prepared":
+        _hang(room)
+    os._exit(0)
 
 
 def _run_first(name: bytes, room: str, argv: list[bytes]) -> None:
@@ -179,7 +188,12 @@ def _run_first(name: bytes, room: str, argv: list[bytes]) -> None:
 
 
 def _start(
-    how: Callable[[bytes, list[bytes], dict[bytes, bytes]], int], name: bytes, room: str, argv: list[bytes]
+    how: Callable[[bytes, list[bytes], dict[bytes, bytes]], int],
+    name: bytes,
+    room: str,
+    argv: list[bytes],
+    *,
+    hooks: bool = False,
 ) -> int:
     """Start the real command; where there is none, or it cannot be, end as a shell does."""
     environment = inherited()
@@ -188,6 +202,8 @@ def _start(
     if found is None:
         _say(2, b"%s: command not found (on the PATH after %s)\n" % (name, own))
         os._exit(NOT_FOUND)
+    if hooks:
+        _add_hooks(environment, os.fsencode(f"{room}/hooks"))
     # By its full path: Python, for one, finds its home by this word.
     command = [found, *argv]
     try:
@@ -197,6 +213,14 @@ def _start(
             return how(b"/bin/sh", [b"sh", *command], environment)
         _say(2, b"%s: %s\n" % (found, os.fsencode(error.strerror or "")))
         os._exit(NOT_RUN)
+
+
+def _add_hooks(environment: dict[bytes, bytes], folder: bytes) -> None:
+    """Have git look for its hooks in a folder, whatever else it was told in its environment."""
+    count = int(environment.get(b"GIT_CONFIG_COUNT") or b"0")
+    environment[b"GIT_CONFIG_KEY_%d" % count] = b"core.hooksPath"
+    environment[b"GIT_CONFIG_VALUE_%d" % count] = folder
+    environment[b"GIT_CONFIG_COUNT"] = b"%d" % (count + 1)
 
 
 def inherited() -> dict[bytes, bytes]:

@@ -51,7 +51,9 @@ def test_on_output(killed_process: Kill, faults: Faults, tmp_path: Path) -> None
 
 
 def test_after_a_while(killed_process: Kill, tmp_path: Path) -> None:
-    """Time alone is a moment too."""
+    """Time alone is a moment too, also of one that has closed its output."""
+    done = killed_process(waiting("exec >&- 2>&-"), when=After(0.2), cwd=tmp_path)
+    assert (done.returncode, done.output) == (-signal.SIGKILL, "")
     done = killed_process(waiting("true"), when=After(0.05), cwd=tmp_path)
     assert done.returncode == -signal.SIGKILL
 
@@ -94,6 +96,30 @@ def test_on_a_command(killed_process: Kill, isolated_git: Callable[..., Any], tm
     assert repo.locks() == ()
     assert os.environ["PATH"] == path
     assert not process.bearers("PWD", str(tmp_path))
+
+
+def test_when_a_command_has_run(killed_process: Kill, isolated_git: Callable[..., Any]) -> None:
+    """After the call: the real command has done its work, and who called it never learns of it."""
+    repo = isolated_git(commits=1)
+    script = "git commit -q --allow-empty -m one; echo went on; git commit -q --allow-empty -m two; echo went on"
+    done = killed_process(["sh", "-c", script], when=OnCommand("git", 2, "after"), cwd=repo.path)
+    assert (done.returncode, done.output) == (-signal.SIGKILL, "went on\n")
+    assert int(repo("rev-list", "--count", "HEAD").stdout) == 3
+
+
+def test_when_a_command_is_at_work(killed_process: Kill, isolated_git: Callable[..., Any], faults: Faults) -> None:
+    """During the call: git dies with its locks, and with settings of the user's own; the first call takes none."""
+    repo = isolated_git(commits=1)
+    setting = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Another"}
+    script = "git status -s; git commit -q --allow-empty -m one; git commit -q --allow-empty -m two"
+    moment = OnCommand("git", 3, "during")
+    done = killed_process(["sh", "-c", script], when=moment, cwd=repo.path, env=repo.env | setting)
+    assert (done.returncode, done.output) == (-signal.SIGKILL, "")
+    assert repo("log", "-1", "--format=%s %an").stdout == "one Another\n"
+    assert {path.name for path in repo.locks()} == {"HEAD.lock", "main.lock"}
+    assert [str(event) for event in faults.log] == ["killed_process: SIGKILL during call 3 of git [environment]"]
+    with pytest.raises(NeverCame, match=r"during call 1 of git: it ended with 0 before that"):
+        killed_process(["git", "status", "-s"], when=OnCommand("git", 1, "during"), cwd=repo.path)
 
 
 def test_what_comes_too_late(killed_process: Kill, tmp_path: Path) -> None:
@@ -139,6 +165,16 @@ def test_a_leader_that_dies_while_its_command_hangs(killed_process: Kill, isolat
     done = killed_process(command, when=OnCommand("git"), group=False, cwd=repo.path)
     assert (done.returncode, done.output, done.survivors) == (-signal.SIGKILL, "", ())
     assert int(repo("rev-list", "--count", "HEAD").stdout) == 1
+
+
+def test_a_leader_that_dies_while_its_git_is_held(killed_process: Kill, isolated_git: Callable[..., Any]) -> None:
+    """Killed alone, it leaves a git with its locks, which ends its work then, and takes them away."""
+    repo = isolated_git()
+    command = ["sh", "-c", "git commit -q --allow-empty -m one; echo on"]
+    done = killed_process(command, when=OnCommand("git", 1, "during"), group=False, cwd=repo.path)
+    assert (done.returncode, done.output, done.survivors) == (-signal.SIGKILL, "", ())
+    assert repo("log", "-1", "--format=%s").stdout == "one\n"
+    assert repo.locks() == ()
 
 
 def test_who_does_not_end(killed_process: Kill, tmp_path: Path) -> None:
@@ -208,6 +244,8 @@ def test_the_gate_is_interrupted(interrupted_run: Interrupt, project: Callable[.
         ([], {}, "is no command"),
         (["true"], {"when": After(-1)}, "is no moment(?s:.*)OnFile"),
         (["true"], {"when": OnCommand("git", 0)}, "is no moment"),
+        (["true"], {"when": OnCommand("git", 1, "befor")}, "no phase of a call 'befor'. Did you mean 'before'"),  # type: ignore[arg-type]
+        (["true"], {"when": OnCommand("make", 1, "during")}, "Nobody knows when make is in the middle"),
         (["true"], {"when": "later"}, "'later' is no moment"),
         (["true"], {"when": OnOutput("(")}, r"OnOutput\('\('\) cannot be read"),
         (["true"], {"when": OnCommand("gitt", 2)}, "Did you mean 'git'"),
