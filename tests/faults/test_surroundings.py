@@ -1,15 +1,16 @@
 """Every fixture works and leaves nothing wherever the tests run: in parallel, in a hook of git, without a home, as another user."""
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
-import stat
+import site
 import subprocess
 import sys
 import tempfile
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,16 @@ def furnish(place: Path) -> None:
     (place / "pytest.ini").write_text("[pytest]\naddopts = -ra --basetemp=tmp -p no:cacheprovider\n")
 
 
-def run(sample: Path, *options: str, environment: Mapping[str, str] | None = None, **others: Any) -> str:
+def run(
+    sample: Path,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    **others: Any,
+) -> str:
     """What pytest says at the end of the sample's tests."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options],
+        [python, "-m", "pytest", *options],
         cwd=sample,
         env=dict(os.environ if environment is None else environment),
         capture_output=True,
@@ -54,7 +61,7 @@ def run(sample: Path, *options: str, environment: Mapping[str, str] | None = Non
         check=False,
         **others,
     )
-    print(done.stdout, done.stderr)
+    sys.stdout.write(done.stdout + done.stderr)  # for the one who reads why it was not as expected
     return closing(done.stdout)
 
 
@@ -93,8 +100,6 @@ def test_without_a_home(sample: Path) -> None:
 
 # ---------------------------------------------------------------- in a hook of git
 
-Git = Callable[..., subprocess.CompletedProcess[str]]
-
 
 def content(folder: Path) -> dict[str, str]:
     """The files below a folder, with what is in them."""
@@ -110,7 +115,9 @@ def test_in_a_hook_before_a_push(sample: Path, tmp_path: Path, place: str) -> No
     """A push whose hook runs the tests goes through, and nothing in its repository has changed but what a push changes."""
     hook = tmp_path / "hooks" / "pre-push"
     hook.parent.mkdir()
-    hook.write_text(f"#!/bin/sh\nenv >{tmp_path}/variables\n{sys.executable} -m pytest {' '.join(ALONE)} >{tmp_path}/said 2>&1\n")
+    hook.write_text(
+        f"#!/bin/sh\nenv >{tmp_path}/variables\n{sys.executable} -m pytest {' '.join(ALONE)} >{tmp_path}/said 2>&1\n"
+    )
     hook.chmod(0o700)
     remote, top = tmp_path / "remote.git", sample
 
@@ -147,33 +154,36 @@ def test_in_a_hook_before_a_push(sample: Path, tmp_path: Path, place: str) -> No
 
 @pytest.fixture
 def room() -> Iterator[Path]:
-    """A folder that another user can come to, and is the owner of."""
-    with tempfile.TemporaryDirectory(prefix="orxaq-nobody-") as made:
-        os.chown(made, NOBODY, NOBODY)
+    """A folder that can be given to another user."""
+    with tempfile.TemporaryDirectory(prefix="orxaq-other-") as made:
         yield Path(made)
 
 
-def readable(user: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
-    """Whether that user can run what runs these tests."""
-    words = [sys.executable, "-c", "import pytest_orxaq, pytest"]
-    try:
-        return subprocess.run(words, env=dict(environment), cwd="/", check=False, timeout=60, **user).returncode == 0
-    except PermissionError:
-        return False
+def interpreter(user: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+    """A Python that another user can run, with which the package can be imported; empty if there is none."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        words = [python, "-c", "import pytest_orxaq, pytest, psutil, hypothesis"]
+        with contextlib.suppress(OSError):
+            if not subprocess.run(words, env=environment, cwd="/", check=False, timeout=60, **user).returncode:
+                return python
+    return ""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_as_another_user(room: Path) -> None:
-    """Without root's means too every fixture works, or is skipped and says why."""
-    user = {"user": NOBODY, "group": NOBODY, "extra_groups": ()}
-    known = {**os.environ, "HOME": str(room), "TMPDIR": str(room), "PYTHONDONTWRITEBYTECODE": "1"}
-    known.pop("XDG_STATE_HOME", None)
-    if not readable(user, known):
-        pytest.skip("another user cannot read this interpreter or the package; make faults-matrix takes one that can be")
-    furnish(room / "sample")
-    for path in (room / "sample", *(room / "sample").iterdir()):
-        os.chown(path, NOBODY, NOBODY)
-    outcomes = run(room / "sample", *ALONE, environment=known, **user)
-    assert re.fullmatch(r"(\d+) passed(?:, (\d+) skipped)?", outcomes)
+@pytest.mark.parametrize("number", [65534, 54321], ids=["nobody", "without a name"])
+def test_as_another_user(room: Path, number: int) -> None:
+    """Without root's means too every fixture works, or is skipped and says why; the user's home may be anywhere."""
+    user = {"user": number, "group": number, "extra_groups": ()}
+    sample = room / "sample"
+    furnish(sample)
+    for path in (room, sample, *sample.iterdir()):
+        os.chown(path, number, number)
+    libraries = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), *site.getsitepackages())))
+    known = {**os.environ, "HOME": str(room), "TMPDIR": str(room), "PYTHONPATH": libraries}
+    known |= {"PYTHONDONTWRITEBYTECODE": "1", "XDG_STATE_HOME": str(room)}
+    python = interpreter(user, known)
+    if not python:
+        pytest.skip("no interpreter and package here that another user can read; make faults-matrix has one")
+    outcomes = run(sample, *ALONE, environment=known, python=python, **user)
+    assert re.fullmatch(r"\d+ passed(?:, \d+ skipped)?", outcomes)
     assert sum(map(int, re.findall(r"\d+", outcomes))) == len(TESTS)
-    assert {path.stat().st_uid for path in room.rglob("*") if stat.S_ISREG(path.lstat().st_mode)} <= {0, NOBODY}
