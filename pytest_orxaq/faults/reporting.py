@@ -34,6 +34,8 @@ def enlist(item: pytest.Item, seed: int, folder: Path) -> Faults:
     if _LEFTOVERS not in config.stash:
         config.stash[_LEFTOVERS] = leftovers.begin()
         config.add_cleanup(config.stash[_LEFTOVERS].close)
+        # Before that: of a test that was interrupted, nobody has asked what `no_leaks` would find.
+        config.add_cleanup(config.stash[_LEFTOVERS].end_started)
     faults = Faults(
         seed=seed,
         name=_name(item),
