@@ -79,7 +79,8 @@ class Circuit:
         if outcome.verdict is Verdict.INFRASTRUCTURE:
             with suppress(BreakerOpenError):  # it ran all the same, by --fresh, or somebody was faster
                 permit = self._permit or self._breaker.acquire()
-                permit.failure(_shortened(outcome.attempts[-1].diagnosis.why))
+                found = outcome.attempts[-1].diagnosis
+                permit.failure(_shortened(found.line or found.why))
             self._prune()
         elif self._permit is not None:
             self._permit.success()
@@ -115,14 +116,16 @@ class Circuit:
                 left.cancel()
 
     def _words(self, refusal: BreakerOpenError) -> str:
+        # The time comes first: what failed may be long, and be cut.
         if isinf(refusal.retry_after):
-            due = "nothing is tried until it is reset"
-        else:
-            at = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() + refusal.retry_after))
-            due = f"the next trial is due in {refusal.retry_after:.0f} s, at {at}"
-            if self._breaker.snapshot().state is State.HALF_OPEN:
-                due = f"another gate is trying it right now; if it is killed, {due}"
-        return f"not run: {refusal.why}; {due}; `orxaq breaker reset {self.name}` or --fresh insists"
+            return f"not run until `orxaq breaker reset {self.name}`: {refusal.why}"
+        at = time.strftime("%H:%M:%S UTC", time.gmtime(time.time() + refusal.retry_after))
+        due = f"{at} (in {refusal.retry_after:.0f} s)"
+        if self._breaker.snapshot().state is State.HALF_OPEN:
+            return (
+                f"not run: another gate is trying it right now; if that is killed, the next may at {due}: {refusal.why}"
+            )
+        return f"not run before {due}: {refusal.why}"
 
     def _prune(self) -> None:
         """Forget the breakers of contents that nobody has asked for in a long time."""
@@ -142,4 +145,5 @@ class Circuit:
 
 
 def _shortened(why: str) -> str:
+    why = why.strip()
     return why if len(why) <= _LONGEST_WHY else f"{why[: _LONGEST_WHY - 1]}…"

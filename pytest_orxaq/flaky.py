@@ -8,6 +8,7 @@ import json
 import math
 import time
 
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import pytest
@@ -17,15 +18,21 @@ import pytest
 AGAIN: Final = "orxaq_again"  # of a failure after which the test is tried again: JSON
 HELD: Final = "orxaq_held"  # of a subtest's failure, while nobody knows what becomes of the test: the exception's type
 
+SPENT: Final = "the retries that this run may make at all levels (ORXAQ_RETRIES) are spent"
 _KILLED: Final = -9  # SIGKILL, mostly the kernel's for want of memory; other signals are the code's doing
 _RETRIES_OF_A_CRASH: Final = 1
+_DYING: Final = 5  # seconds, the most that the kernel may take to clear a killed process away
 
 
 class Flaky:
     """Gathers the attempts of tests, and tells of them when their tests are over."""
 
-    def __init__(self, config: pytest.Config, *, crashes_until: float | None = None) -> None:
+    def __init__(
+        self, config: pytest.Config, *, crashes_until: float | None = None, spend: Callable[[], bool] = lambda: True
+    ) -> None:
+        """``spend``: takes one of the retries that all levels share, if one is left, and says whether."""
         self._config = config
+        self._spend = spend
         # Until when, on CLOCK_MONOTONIC, a test whose worker was killed may be tried again.
         self._crashes_until = -math.inf if crashes_until is None else crashes_until
         self._attempts: dict[str, list[Any]] = {}  # reports of failed attempts, by test
@@ -57,10 +64,12 @@ class Flaky:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
         """Let a test run once more if its worker was killed: that is the machine's doing."""
-        process = getattr(getattr(report.node.gateway, "_io", None), "popen", None)
         tried = [id for id, _ in self._killed].count(crashitem)
         late = time.monotonic() >= self._crashes_until
-        if late or tried >= _RETRIES_OF_A_CRASH or process is None or process.wait(10) != _KILLED:
+        if late or tried >= _RETRIES_OF_A_CRASH or not _was_killed(report.node):
+            return
+        if not self._spend():
+            report.longrepr += f" (SIGKILL; not tried again: {SPENT})"
             return
         try:
             sched.mark_test_pending(crashitem)
@@ -71,6 +80,22 @@ class Flaky:
         report.outcome = "rerun"
         facts = {"attempt": len(self._attempts.get(crashitem, ())) + 1, "exception": "SIGKILL", "pause": 0.0}
         setattr(report, AGAIN, json.dumps(facts))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, Any, Any]:
+        """What was to be tried again, and was not, has failed: with --max-worker-restart there may be no worker left."""
+        result = yield
+        for id, reports in self._attempts.items():
+            if id not in self._ended:
+                self._give_up(id, reports[-1])
+        return result
+
+    def _give_up(self, id: str, last: Any) -> None:
+        why = f"{_said(last)}\nnot tried again: there was no worker left to do it"
+        report: Any = pytest.TestReport(id, last.location, {}, "failed", why, "???")  # type: ignore[arg-type]
+        report.node = last.node
+        self._killed = [each for each in self._killed if each != (id, last.node)]  # its element in JUnit stays
+        self._config.hook.pytest_runtest_logreport(report=report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -97,6 +122,15 @@ class Flaky:
                 terminalreporter.line(f"  {_told(report)}")
                 if terminalreporter.verbosity > 0 and hasattr(report.longrepr, "toterminal"):
                     report.longrepr.toterminal(terminalreporter._tw)  # noqa: SLF001 - as its own FAILURES do
+
+
+def _was_killed(node: Any) -> bool:
+    """Whether a worker that cannot be heard any more was ended by SIGKILL; one on another machine says nothing of it."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    try:
+        return process is not None and process.wait(_DYING) == _KILLED
+    except Exception:  # noqa: BLE001 - it lives on, and has only closed what it was heard by
+        return False
 
 
 def _told(report: Any) -> str:

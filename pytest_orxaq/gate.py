@@ -347,9 +347,7 @@ def _played_back(run: _Run, checkpoint: Checkpoint, lookup: passes.Lookup) -> Ou
     if found is None:
         return None
     name, outcome = found
-    words = (
-        f"played back from run {name}: this content has failed so three times in a row; --fresh runs it all the same"
-    )
+    words = f"played back from run {name}: this content has failed so three times in a row"
     run.bench.journal.emit(
         "orxaq.checkpoint.replay",
         words,
@@ -385,7 +383,7 @@ def _why(tried: tuple[Attempt, ...], verdict: Verdict) -> str:
         return last
     if len(tried) > 1:
         return f"passed at attempt {len(tried)}; before, {tried[-2].diagnosis.why}"
-    return f"{last}, but {len(tried[-1].evidence.recovered)} of them only when run again"
+    return f"{last}; {len(tried[-1].evidence.recovered)} of them passed only when run again"
 
 
 def _outcome(

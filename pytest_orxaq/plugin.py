@@ -109,7 +109,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         from . import flaky, rerun  # noqa: PLC0415 - as above
 
         until = rerun.deadline() if retries and not rerun.rival(config) else None
-        config.pluginmanager.register(flaky.Flaky(config, crashes_until=until), "orxaq-flaky")
+        config.pluginmanager.register(flaky.Flaky(config, crashes_until=until, spend=rerun.purse()), "orxaq-flaky")
 
 
 @pytest.hookimpl(tryfirst=True)

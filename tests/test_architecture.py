@@ -24,7 +24,7 @@ FLOORS = (
     {"report", "history", "inquest", "passes", "versions", "audience", "clearing", "recovery", "circuits", "replays"},
     {"attempts"},
     {"gate", "demonstration"},
-    {"cli", "plugin", "rerun", "flaky"},
+    {"cli", "plugin", "rerun", "trial", "terms", "flaky"},
     {"__main__"},
 )
 FAMILIES = {"core", "system"}  # siblings in these never import each other

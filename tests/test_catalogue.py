@@ -20,8 +20,10 @@ from pytest_orxaq.model import Rule
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "signatures.md").read_text(encoding="utf-8")
-DATA = Path(__file__).parent / "core" / "data" / "log_lines.toml"
-LOGS: list[dict[str, Any]] = tomllib.loads(DATA.read_text(encoding="utf-8"))["line"]
+DATA = Path(__file__).parent / "core" / "data"
+FILES = {file.stem: file.read_text(encoding="utf-8") for file in sorted(DATA.glob("log_lines*.toml"))}
+BATCHES: dict[str, list[dict[str, Any]]] = {name: tomllib.loads(text)["line"] for name, text in FILES.items()}
+LOGS = [line for batch in BATCHES.values() for line in batch]
 
 
 def hopeful(text: str) -> bool:
@@ -185,6 +187,9 @@ def test_git_not_locked(line: str) -> None:
 # ---------------------------------------------------------------- the logs of others
 
 
+LATER = [name for name in BATCHES if name != "log_lines"]
+
+
 def score(lines: list[dict[str, Any]], *, at_first: bool) -> dict[str, Counter[str]]:
     """By program: right and wrong on transient and permanent lines, today or when the rules first saw them."""
     table: dict[str, Counter[str]] = {}
@@ -221,6 +226,7 @@ def test_the_logs_of_others() -> None:
         "all": total,
         "held out": score(held_out, at_first=False),
         "held out, by the rules before they were widened": score(held_out, at_first=True),
+        **{f"{name}, at first sight": score(BATCHES[name], at_first=True) for name in LATER},
     }
     for name, table in parts.items():
         print(f"\n{name}:\n{shown(table)}")  # noqa: T201 - what `pytest -rP` shows of a pass
@@ -230,6 +236,19 @@ def test_the_logs_of_others() -> None:
     assert recall(total["all"]) >= 0.9, [
         line["text"] for line in LOGS if line["kind"] == "transient" and not hopeful(line["text"])
     ]
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_batch_says_how_the_rules_did_at_first_sight(name: str) -> None:
+    """The count at the head of a later batch is that of its marks, all of its lines were held out, and each is new."""
+    counts = score(BATCHES[name], at_first=True)["all"]
+    said = re.search(r"transient (\d+) of (\d+) right, permanent (\d+) of (\d+) right", FILES[name])
+    assert said is not None
+    right, wrong = counts["transient, right"], counts["transient, wrong"]
+    kept, lost = counts["permanent, right"], counts["permanent, wrong"]
+    assert [int(number) for number in said.groups()] == [right, right + wrong, kept, kept + lost]
+    assert right + wrong >= 40
+    assert all(line["held_out"] for line in BATCHES[name])
 
 
 def test_the_lines_are_what_they_claim_to_be() -> None:

@@ -52,8 +52,21 @@ def test_breakers_are_listed(say: Say) -> None:
     assert "\x1b" not in out
     assert "probe in 3" in npm
     assert pypi.split()[:2] == ["pypi", "closed"]
-    assert "failures in a row: 1; process " in pypi
+    assert "failures in a row: 1; set by process " in pypi
     assert say("list", "pypi")[1].splitlines() == [pypi]
+
+
+def test_a_probe_that_is_due(top: Path, say: Say) -> None:
+    """Once the time is over no time is told."""
+    with contextlib.closing(sqlite3.connect(top / ".git" / "orxaq" / "breakers.db")) as connection, connection:
+        connection.execute("UPDATE breaker SET since = 1 WHERE name = 'npm'")
+    assert "; the next call is the probe; set by process " in say("list", "npm")[1]
+
+
+@pytest.mark.usefixtures("top")
+def test_a_breaker_is_one_line(say: Say) -> None:
+    """Whatever the words are for which it was opened."""
+    assert len(say("open", "pypi", "--why", "by me\nnpm   closed")[1].splitlines()) == 1
 
 
 @pytest.mark.usefixtures("top")

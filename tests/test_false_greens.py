@@ -75,6 +75,17 @@ def test_recipe(project: Callable[..., Any], recipe: str, tests: str, cause: str
     assert ran.record["verdict"] not in {"passed", "flaky"}
 
 
+def test_output_that_was_taken_away(project: Callable[..., Any]) -> None:
+    """Tests that passed prove nothing once what they printed is gone, and the record says what is missing."""
+    here = project({"Makefile": makefile(f"{PYTEST} && rm $$ORXAQ_ATTEMPT.log"), "test_it.py": PASSING})
+    ran = here.gate("test")
+    assert (ran.code != 0, ran.cause()) == (True, "unproven"), ran.err
+    (attempt,) = ran.outcomes["test"]["attempts"]
+    assert attempt["evidence"]["contradictions"] == [
+        "the output was written and cannot be read again: No such file or directory"
+    ]
+
+
 def test_rerun_of_what_failed_is_flaky(project: Callable[..., Any]) -> None:
     """``pytest || pytest --lf`` is flaky if every failure passed later, and the exit code can be asked to say so."""
     flaky = "import pathlib\ndef test_second():\n    seen = pathlib.Path('seen')\n    again = seen.exists()\n    seen.touch()\n    assert again\n"

@@ -268,7 +268,47 @@ def test_what_is_gone_for_good_is_not_waited_for(project: Project) -> None:
     """After three tests in a row that failed at each attempt there are no more retries; one that passes starts anew."""
     project.run("--orxaq-retries=1", test=HOPELESS)
     assert [project.times(f"test_it[{n}]") for n in range(9)] == [2, 2, 2, 2, 2, 2, 1, 1, 1], project.out
-    assert "not tried again: the last 3 tests that were failed each time" in project.out
+    assert (
+        "not tried again: the last 3 tests with ConnectionError failed each time; one is tried again in" in project.out
+    )
+
+
+GONE = """
+import pytest
+from conftest import clock
+@pytest.mark.parametrize("n", range(5))
+def test_dead(n, attempt): raise ConnectionRefusedError
+def test_of_another_type(attempt):
+    if attempt == 1: raise TimeoutError
+@pytest.mark.transient
+def test_of_a_subtest(subtests, attempt):
+    with subtests.test(): assert attempt == 2
+@pytest.mark.parametrize("n", range(2))
+def test_later(n, attempt):
+    clock.ahead += 61 * (n == 0)
+    raise ConnectionRefusedError
+def test_back(attempt):
+    clock.ahead += 121
+    if attempt == 1: raise ConnectionRefusedError
+def test_as_before(attempt):
+    if attempt == 1: raise ConnectionRefusedError
+"""
+CLOCK = """
+import time
+class clock: ahead = 0.0
+real = time.monotonic
+time.monotonic = lambda: real() + clock.ahead
+"""
+
+
+def test_what_is_gone_keeps_nothing_else_from_being_tried_again(project: Project) -> None:
+    """Failures of another type are tried again all the same; and after a minute, one test is again of that type too."""
+    project.write({"conftest.py": CLOCK + CONFTEST})
+    outcomes = project.run("--orxaq-retries=1", test=GONE)
+    assert [project.times(f"test_dead[{n}]") for n in range(5)] == [2, 2, 2, 1, 1], project.out
+    assert outcomes["test_of_another_type"] == outcomes["test_of_a_subtest"] == "flaky"
+    assert [project.times(f"test_later[{n}]") for n in range(2)] == [2, 1]
+    assert outcomes["test_back"] == outcomes["test_as_before"] == "flaky"
 
 
 # ------------------------------------------------------------------ what is made afresh, and what lives on
@@ -900,6 +940,53 @@ def test_a_killed_worker_alone_is_no_reason(project: Project, arguments: tuple[s
     assert project.code == 1
 
 
+@pytest.mark.parametrize("first", ["True: ", "attempt == 1: raise ConnectionError\n    "])
+@pytest.mark.parametrize(("workers", "restarts"), [(1, 0), (2, 0), (1, 1)])
+def test_no_worker_is_left(project: Project, workers: int, restarts: int, first: str) -> None:
+    """A test that was to be tried again after its worker was killed has failed, and so has the run, if nobody can do it."""
+    options = ("--orxaq-retries=2", f"-n{workers}", f"--max-worker-restart={restarts}")
+    how = f"{first}os.kill(os.getpid(), signal.SIGKILL)"
+    assert project.run(*options, test=CRASH.replace("HOW", how))["test_b"] == "error", project.out
+    assert project.code == 1
+    assert ("not tried again: there was no worker left to do it" in project.out) == (not restarts)
+    assert "FAILED test_it.py::test_b" in project.out
+
+
+SILENT = """
+import os, select
+def test_it(attempt):
+    read, write = os.pipe()
+    os.closerange(3, min(read, write))
+    for _ in range(40):  # what ends a worker politely does not end this one
+        try: select.select([read], [], [], 0.2)
+        except BaseException: pass
+def test_next(): pass
+"""
+
+
+def test_a_worker_that_is_only_silent(project: Project) -> None:
+    """A test that cuts off its worker's voice, and lives on, has failed: that is no crash of the run."""
+    assert project.run("--orxaq-retries=2", "-n1", test=SILENT) == {"test_it": "error", "test_next": "passed"}, (
+        project.out
+    )
+    assert project.code == 1
+    assert project.times("test_it") == 1
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_killed_worker_costs_a_retry_of_the_run(project: Project, tmp_path: Path, left: int) -> None:
+    """A test whose worker was killed is tried again if the run has a retry left at all levels, which then is taken."""
+    spent = tmp_path / "spent"
+    spent.touch()
+    how = "attempt == 1: os.kill(os.getpid(), signal.SIGKILL)"
+    handed = environment.hand_retries("", left, str(spent))
+    outcomes = project.run("--orxaq-retries=2", "-n1", test=CRASH.replace("HOW", how), ORXAQ_RETRIES=handed)
+    assert outcomes["test_b"] == ("flaky" if left else "error"), project.out
+    assert project.times("test_b") == 1 + left
+    assert spent.stat().st_size == 1
+    assert ("(SIGKILL; not tried again: the retries that this run may make" in project.out) == (not left)
+
+
 # ------------------------------------------------------------------ other plugins that repeat
 
 
@@ -970,6 +1057,44 @@ def test_standing_down_for_a_setting(project: Project, setting: str | None) -> N
     assert ("orxaq: 2 tests with the marker 'flaky' are left" in project.out) == (setting != "1")
 
 
+# A stand-in for pytest-forked, in so far as a test is not run in pytest's own process.
+FORKED = """
+class Forked:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item, nextitem):
+        if not item.config.getoption("forked") and item.get_closest_marker("forked") is None: return None
+        nth("forked")
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for when in ("setup", "call", "teardown"):
+            report = pytest.TestReport(item.nodeid, item.location, {}, "passed", None, when)
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+def pytest_addoption(parser): parser.addoption("--forked", action="store_true", default=False)
+def pytest_configure(config):
+    config.addinivalue_line("markers", "forked: in a process of its own")
+    config.pluginmanager.register(Forked(), "pytest_forked")
+"""
+CRASHES = """
+import os, pytest, signal
+@pytest.mark.forked
+@pytest.mark.transient
+def test_crash(): os.kill(os.getpid(), signal.SIGKILL)
+def test_typed(attempt):
+    if attempt == 1: raise ConnectionError
+"""
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_a_process_of_its_own_is_kept(project: Project, *, every: bool) -> None:
+    """A test that is to run in a process of its own does, and does not take pytest with it for the sake of a retry."""
+    project.write({"conftest.py": CONFTEST + FORKED})
+    outcomes = project.run("--orxaq-retries=1", *(["--forked"] if every else []), test=CRASHES)
+    assert outcomes == {"test_crash": "passed", "test_typed": "passed" if every else "flaky"}, project.out
+    assert project.times("forked") == 1 + every
+    assert f"orxaq: {1 + every} tests are left to pytest-forked, and none of them is tried again" in project.out
+
+
 # ------------------------------------------------------------------ settings
 
 
@@ -1037,6 +1162,15 @@ def test_a_bad_marker_fails_its_test(project: Project, mark: str, said: str) -> 
     assert project.code == 1
 
 
+@pytest.mark.parametrize("run", [True, False])
+def test_a_bad_marker_is_no_expected_failure(project: Project, *, run: bool) -> None:
+    """That a test is marked as one that fails does not hide what is wrong with its other marker."""
+    marks = f"@pytest.mark.transient(retires=2)\n@pytest.mark.xfail(run={run}, reason='known')"
+    assert project.run(test=f"import pytest\n{marks}\ndef test_it(): pass\n") == {"test_it": "error"}
+    assert "it takes no argument 'retires'" in project.out
+    assert project.code == 1
+
+
 PLACES = """
 import pytest
 pytestmark = pytest.mark.transient(retries=1)
@@ -1085,6 +1219,24 @@ def test_no_retry_after_the_deadline(project: Project, given: float | str, outco
     assert ("not tried again: the time of this run (ORXAQ_DEADLINE) is nearly up" in project.out) == (
         outcome == "failure"
     )
+
+
+SLOW = """
+import pytest
+from conftest import clock
+@pytest.fixture
+def slow(): clock.ahead += 3000
+def test_it(slow, attempt):
+    if attempt == 1: raise ConnectionError
+"""
+
+
+@pytest.mark.parametrize(("left", "outcome"), [(5000.0, "failure"), (9000.0, "flaky")])
+def test_the_next_attempt_takes_its_setup_too(project: Project, left: float, outcome: str) -> None:
+    """A test is not tried again if there is time for its body and none for its setup before it."""
+    project.write({"conftest.py": CLOCK + CONFTEST})
+    given = environment.spell_deadline(time.monotonic() + left, resources.boot_id())
+    assert project.run("--orxaq-retries=1", test=SLOW, ORXAQ_DEADLINE=given) == {"test_it": outcome}, project.out
 
 
 def test_waiting_is_told_and_cannot_be_faked(project: Project) -> None:

@@ -51,12 +51,30 @@ def test_a_test_that_passed_on_retry_makes_a_flaky_run(
         report = (here.top / ".orxaq" / name).read_text(encoding="utf-8")
         assert "the network hiccups" in report
         assert "flaky" in report.lower()
+    listed = [line.strip() for line in ran.err.splitlines() if line.startswith("      ")]
+    assert listed == ["test_a.py::test_network", "test_a.py:7: the network hiccups"], ran.err
+    explained = here.orxaq("runs", "explain").out
+    assert (
+        "failed first, passed when run again: test_a.py::test_network: ConnectionError: the network hiccups"
+        in explained
+    )
+    assert "taken for a failure here" not in ran.err
     shown = here.orxaq("runs", "show")
     assert "flaky" in shown.out + shown.err
     (tmp_path / "seen").unlink()
-    assert here.gate("--fail-on-flaky", environment=seen).code == 1  # and not a stored pass
+    strict = here.gate("--fail-on-flaky", environment=seen)
+    assert strict.code == 1  # and not a stored pass
+    assert "flaky is taken for a failure here, by --fail-on-flaky" in strict.err
+    assert "blocks" not in strict.err
     steady = here.gate(environment=seen)
     assert (steady.record["verdict"], steady.code) == ("passed", 0)
+
+
+def test_a_variable_is_named_where_it_makes_no_sense(project: Callable[..., Any]) -> None:
+    """Who has typed no option is told where its value is from."""
+    ran = project({"Makefile": ""}).gate(environment={"ORXAQ_FAIL_ON_FLAKY": "perhaps"})
+    assert ran.code == 2
+    assert "ORXAQ_FAIL_ON_FLAKY" in ran.err
 
 
 def test_another_runner_says_so(project: Callable[..., Any]) -> None:

@@ -89,7 +89,7 @@ def _tell(rows: dict[str, tuple[Row, str]], form: str) -> None:
         click.echo(json.dumps({"schema": 1, "breakers": found}, indent=1))
         return
     for name, (row, by) in rows.items():
-        click.echo(escaping.terminal(_line(name, anchored(row, now), by, now)))
+        click.echo(escaping.one_line(_line(name, anchored(row, now), by, now)))
     if not rows:
         click.echo("no circuit breaker has been used here yet", err=True)
 
@@ -109,7 +109,8 @@ def _data(name: str, row: Row, by: str, now: float) -> dict[str, object]:
 
 def _line(name: str, row: Row, by: str, now: float) -> str:
     wait = remaining(row, now)
-    until = f"probe in {wait:.0f} s" if row.state is State.OPEN else ""
+    due = f"probe in {wait:.0f} s" if wait else "the next call is the probe"
+    until = due if row.state is State.OPEN else ""
     counted = f"failures in a row: {row.fails}" if row.state is State.CLOSED and row.fails else ""
-    details = "; ".join(filter(None, (row.why, counted, until, by)))
+    details = "; ".join(filter(None, (row.why, counted, until, by and f"set by {by}")))
     return f"{name:<20} {row.state!s:<12} {details}"

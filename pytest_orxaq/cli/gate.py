@@ -9,6 +9,7 @@ import click
 
 from .. import gate
 from ..core import verdicts
+from ..model import Verdict
 from . import console
 from .options import DURATION, here
 
@@ -34,6 +35,7 @@ from .options import DURATION, here
     "--report-dir",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="ORXAQ_REPORT_DIR",
+    show_envvar=True,
     help="Where reports go (default: .orxaq in the work tree).",
 )
 @click.option(
@@ -49,12 +51,14 @@ from .options import DURATION, here
     type=DURATION,
     metavar="DURATION",
     envvar="ORXAQ_LOCK_TIMEOUT",
+    show_envvar=True,
     help="How long to wait for another gate in this work tree (default: the deadline).",
 )
 @click.option(
     "--fail-on-flaky",
     is_flag=True,
     envvar="ORXAQ_FAIL_ON_FLAKY",
+    show_envvar=True,
     help="Exit 1 if something passed only when tried again.",
 )
 def command(
@@ -102,4 +106,6 @@ def command(
         finished = gate.run(request, audience, os.environ)
     console.conclude(finished.record, finished.report, form)
     verdict = finished.record.verdict or verdicts.of_run(())
+    if verdict is Verdict.FLAKY and fail_on_flaky:
+        click.echo("orxaq: flaky is taken for a failure here, by --fail-on-flaky or ORXAQ_FAIL_ON_FLAKY", err=True)
     return verdicts.exit_code(verdict, finished.record.outcomes, fail_on_flaky=fail_on_flaky)

@@ -13,6 +13,7 @@ import click
 
 from .. import gate, history
 from ..core import records
+from ..core.grouping import leading, meaningful_line
 from ..errors import RepositoryError, UsageError
 from ..model import Diagnosis, Outcome, RunRecord
 from ..report import terminal
@@ -109,7 +110,8 @@ def _explain_outcome(outcome: Outcome) -> list[str]:
         lines.append(f"  key {outcome.key[:16]}")
     if outcome.breaker:
         lines.append(
-            f"  circuit breaker: {outcome.breaker}, open; `orxaq breaker list {outcome.breaker}` shows how it is now"
+            f"  circuit breaker: {outcome.breaker}, open; `orxaq breaker list {outcome.breaker}` shows how it is now,"
+            f" `orxaq breaker reset {outcome.breaker}` closes it"
         )
     if outcome.replayed:
         lines.append(f"  played back: what follows was in run {outcome.replayed}; nothing was run")
@@ -124,6 +126,10 @@ def _explain_outcome(outcome: Outcome) -> list[str]:
             lines.append("    the machine's fault: may be tried again")
         if attempt.reduced:
             lines.append(f"    with less parallelism: {' '.join(f'{name}={value}' for name, value in attempt.reduced)}")
+        lines += [
+            f"    failed first, passed when run again: {test.id}: {leading(test).exception}: {meaningful_line(leading(test))}"
+            for test in attempt.evidence.recovered
+        ]
         lines += [f"    contradiction: {words}" for words in attempt.evidence.contradictions]
         lines += [f"    note: {words}" for words in attempt.evidence.notes]
     return lines

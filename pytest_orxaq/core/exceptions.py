@@ -78,7 +78,9 @@ def _cause_of(error: BaseException, *, explicit: bool) -> BaseException | None:
     reason = getattr(error, "reason", None)  # URLError and urllib3 keep it there
     if isinstance(reason, BaseException):
         return reason
-    return error.__cause__ or (None if explicit or error.__suppress_context__ else error.__context__)
+    if error.__cause__ is not None:  # not its truth: an exception may have a length
+        return error.__cause__
+    return None if explicit or error.__suppress_context__ else error.__context__
 
 
 def _of_group(group: BaseExceptionGroup[BaseException], *, explicit: bool) -> Rule | None:
@@ -158,7 +160,7 @@ RULES: Final = (
         "ours",
         types=(
             "pytest_orxaq.resilience.scope.DeadlineError",
-            "pytest_orxaq.resilience.breaker.BreakerOpenError",
+            "pytest_orxaq.resilience.permit.BreakerOpenError",
         ),
     ),
     Rule(

@@ -217,7 +217,7 @@ def names_git(name: str, command: Sequence[str]) -> bool:
 
 def serves_files(name: str, command: Sequence[str]) -> bool:
     """Whether a process, or a thread of the kernel, lets other machines write to this one's files."""
-    names = {name, *(_base(word.rstrip(":")) for word in command[:1])}
+    names = {name, *(_base(word.removesuffix(":")) for word in command[:1])}
     return bool(names & _FILE_SERVERS) or any(_SERVES.search(word) for word in command)
 
 
@@ -232,7 +232,7 @@ def _from_script(command: Sequence[str]) -> Sequence[str]:
 
 def _names(name: str, command: Sequence[str], program: str | None) -> set[str]:
     """What the kernel calls a process, what it was called with, and its file."""
-    return {name, _base(command[0]) if command else "", _base((program or "").removesuffix(" (deleted)"))}
+    return {name, *map(_base, command[:1]), _base((program or "").removesuffix(" (deleted)"))}
 
 
 def _base(path: str) -> str:

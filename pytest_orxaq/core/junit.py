@@ -326,8 +326,7 @@ class _Walk:
         outcome = _BAD.get(tag, TestOutcome.SKIPPED)
         if tag == "skipped" and failure.exception == "pytest.xfail":
             outcome = TestOutcome.XFAILED
-        if case.outcome is None or _rank(outcome) > _rank(case.outcome):
-            case.outcome = outcome
+        case.outcome = max(outcome, case.outcome or outcome, key=_rank)
         case.failures.append(failure)
 
     def _note_bad(self) -> None:
@@ -393,7 +392,8 @@ def _rank(outcome: TestOutcome) -> int:
 def _spoken(attributes: Mapping[str, str]) -> TestOutcome:
     """The outcome of a test without a deciding child: passed, unless an attribute says otherwise."""
     said = [_STATUS.get(attributes.get(name, "").strip().lower(), TestOutcome.SKIPPED) for name in ("status", "result")]
-    return next((outcome for outcome in said if outcome.bad), max(said, key=lambda one: one is TestOutcome.SKIPPED))
+    good = TestOutcome.SKIPPED if TestOutcome.SKIPPED in said else TestOutcome.PASSED
+    return next((outcome for outcome in said if outcome.bad), good)
 
 
 def _said(attributes: Mapping[str, str]) -> str:
@@ -436,7 +436,7 @@ def _seconds(text: str) -> float:
         seconds = float(text[:50])
     except ValueError:
         return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
 
 
 def _counts(walk: _Walk) -> Counts:

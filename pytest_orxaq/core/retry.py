@@ -46,24 +46,38 @@ def next_delay(
 # ---------------------------------------------------------------- calls
 
 
-def bound(number: int, *, base: float, cap: float) -> float:
+def bound(number: int, base: float, cap: float) -> float:
     """The most to wait after the attempt of that number, counted from 1: doubled each time, up to the cap."""
     # A float power overflows where the doubled delay is long past the cap: 2.0 ** 1024 raises.
     doubled = base * 2.0 ** (number - 1 if number < 65 else 64)
     return min(cap, doubled)
 
 
-def pause(backoff: Backoff, number: int, *, previous: float, base: float, cap: float, jitter: float) -> float:
-    """Seconds to wait after the attempt of that number; ``previous`` is what was waited before it, 0 for the first.
+class Pauses:
+    """How long to wait between attempts. Made once, with the bounds of all of them: to read one is cheaper than to count."""
 
-    The cap comes first and the jitter after it: capped the other way round, all who are at the cap wait for exactly
-    the same time, and come back together.
-    """
-    if backoff == "decorrelated":
-        least = min(base, cap)
-        return least + jitter * (min(cap, max(base, 3 * previous)) - least)
-    most = bound(number, base=base, cap=cap)
-    return most * (1 + jitter) / 2 if backoff == "equal" else most * jitter
+    __slots__ = ("backoff", "base", "bounds", "cap")
+
+    def __init__(self, backoff: Backoff, base: float, cap: float) -> None:
+        self.backoff = backoff
+        self.base = base
+        self.cap = cap
+        self.bounds = [bound(1, base, cap)]
+        while (doubled := bound(len(self.bounds) + 1, base, cap)) > self.bounds[-1]:
+            self.bounds.append(doubled)
+
+    def after(self, number: int, previous: float, jitter: float) -> float:
+        """Seconds to wait after the attempt of that number; ``previous`` is what was waited before it, 0 for the first.
+
+        The cap comes first and the jitter after it: capped the other way round, all who are at the cap wait for
+        exactly the same time, and come back together.
+        """
+        if self.backoff == "decorrelated":
+            least = min(self.base, self.cap)
+            return least + jitter * (min(self.cap, max(self.base, 3 * previous)) - least)
+        bounds = self.bounds
+        most = bounds[number - 1] if number < len(bounds) else bounds[-1]
+        return most * jitter if self.backoff == "full" else most * (1 + jitter) / 2
 
 
 def with_hint(paused: float, hint: float | None, *, jitter: float) -> float:

@@ -79,7 +79,7 @@ _ONE_KIND = "Give exactly one of regex, exit, signal, errno and exception."
 
 
 def _meant(word: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(word.lower().replace("_", "-"), known, n=1)
+    near = get_close_matches(word.lower(), known)
     return f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(known)}"
 
 
@@ -197,7 +197,7 @@ class _Item:
 _ATOM = re.compile(
     r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:P<\w+>|P=\w+|<[=!]|[:=!>]|#[^)]*|[a-zA-Z-]+:?))?|.", re.DOTALL
 )
-_REPEAT = re.compile(r"(?:([*+])|(\?)|\{(?=[\d,])(\d*)(?:(,)(\d*))?\})([?+]?)")
+_REPEAT = re.compile(r"(?:(?:([*+])|\?|\{(?=[\d,])(\d*)(?:(,)(\d*))?\})([?+]?))?")  # or none
 
 
 class _Reader:
@@ -222,17 +222,13 @@ class _Reader:
     def _item(self) -> _Item:
         atom = self._take(_ATOM)[0]
         inside = self.branches() if atom.startswith("(") else None
-        repeat = _REPEAT.match(self.regex, self.at)
-        if repeat is None:
-            return _Item(atom, inside, 1, gives_back=False)
-        self.at = repeat.end()
-        forever, _, least, comma, most, manner = repeat.groups()
+        forever, least, comma, most, manner = self._take(_REPEAT).groups()
         times = math.inf if forever or (comma and not most) else int(most or least or 1)
         return _Item(atom, inside, times, gives_back=manner != "+")
 
     def _take(self, shape: re.Pattern[str]) -> re.Match[str]:
         found = shape.match(self.regex, self.at)
-        assert found is not None  # noqa: S101 - any character is an atom
+        assert found is not None  # noqa: S101 - any character is an atom, and a repeat may be none
         self.at = found.end()
         return found
 

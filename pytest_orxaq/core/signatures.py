@@ -43,15 +43,74 @@ def _lines_with(text: str, needle: str) -> Iterator[tuple[int, str]]:
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         if end - start <= _LONGEST_LINE:
-            yield start, _plain(text[start:end])
+            yield start, text[start:end]
         at = text.find(needle, end)
 
 
 def _plain(line: str) -> str:
     """A line without colours and the blanks around it."""
-    # docker build numbers what the commands in it print: "#10 18.23 curl: (56) ...", in its summary "18.23 curl: ...".
-    line = _shape(r"\x1b\[[0-?]*[ -/]*[@-~]").sub("", line)
-    return _shape(r"\A\s*(?:#\d{1,5} )?\d{1,6}\.\d{1,3} ").sub("", line).strip()
+    return _shape(r"\x1b\[[0-?]*[ -/]*[@-~]").sub("", line).strip()
+
+
+def _unnumbered(line: str) -> str:
+    """A plain line without the numbers that docker build writes before what the commands in it print."""
+    return _shape(r"\A(?:#\d{1,5} )?\d{1,6}\.\d{1,3} ").sub("", _plain(line)).strip()
+
+
+# ---------------------------------------------------------------- what stands before a program's words
+
+
+# Rules know the words that a program itself prints, from the start of a line. In logs these stand behind times, numbers
+# of steps and names of containers, and behind the "error:" of a program that passes on what another one told it.
+_MOST_PREFIXES = 8  # prefixes on a line; with more of them it is no line of a log
+# A warning is no level here: it is no failure, and its words stay behind it.
+_LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|ERRO?R?|CRITICAL|FATAL|SEVERE)"
+_CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+_ZONE = r"(?:Z| ?[+-]\d\d:?\d\d| UTC)?"
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_MODULE = r"[a-z_]\w*+(?:\.\w++)+(?::| [-|:])? "
+_DAY = rf"(?:\d{{4}}[-/]\d\d[-/]\d\d|\d\d-{_MONTH}-\d{{4}})"
+_WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?"
+# Behind a time: a level, which may be the program's own "fatal:", and a logger; a machine and a program in syslog's manner.
+_LOGGER = rf"(?:\[\w{{1,12}}\] |std(?:err|out) F )?[\[(<]?(?i:{_LEVEL})[\])>]?:?\s+(?:[|-] )?(?:{_MODULE})?"
+_SENDER = r"[\w.-]{1,64} [\w./-]{1,64}(?:\[\d{1,8}\])?: |[a-z][\w.-]{1,40}: (?=[EW]: )"
+
+# Of what carries lines: times, steps of builds, names of containers, the kernel's log.
+_CARRIERS = (
+    rf"(?P<time>[\[(]?(?:[a-z]{{1,12}} (?=\d{{4}}-))?(?:{_DAY}[T ])?{_CLOCK}{_ZONE}[\])]?(?: ?[-|:])?\s+|{_WEEKDAY}{_MONTH} [ \d]\d {_CLOCK} )",
+    r"[EWIF]\d{4} \d\d:\d\d:\d\d\.\d{1,9} +\d{1,9} [\w.-]{1,64}:\d{1,6}\] ",
+    r"kernel: |(?:<\d{1,3}>)?\[ {0,8}\d{1,8}\.\d{3,6}\] ",
+    r"#\d{1,5} (?:\d{1,6}\.\d{1,3} )?|\d{1,6}\.\d{1,3} (?=\D)|=> => # |Step \d{1,3}/\d{1,3} : ",
+    r"##\[\w{1,12}\]|::(?:error|warning|notice|debug)(?: [^:]{1,200})?::",
+    r"[A-Za-z][\w.-]{0,60} {1,20}\| |[^\t]{1,80}\t[^\t]{1,80}\t(?=\d{4}-)",
+    r"\[\d{1,3}(?:;\d{1,3}){0,4}[A-GJKSTm]|\[\d{1,6}/\d{1,6}\] ",
+)
+# Of those who pass on what another program said. Not among them: "E   ", "- ", "+ " and "? ", by which tests show values.
+_VOICES = (
+    rf"(?i:[\[(]{_LEVEL}[\])]:? {{1,3}}|[\[(]std(?:err|out)[\])]:? |(?:{_LEVEL}|std(?:err|out)): {{1,3}}'?)",
+    r"(?:npm|lerna) (?:ERR!|error) |(?:ERROR|Error|error|stderr|STDERR|stdout) (?=[a-z])",
+    r"(?i:caused by): ?|(?i:command output|error output|error message|reason|cause|details|fatal error): ",
+    r"[×✗✖✘❌│┃|] {1,3}|[├╰└│][─━]*[▶>]? {1,3}|=+> |> (?=\S)|\d{1,2}: (?=\w)",
+    r"E: ?(?=\S)|remote: |pip: |git: ",
+)
+
+
+def _forms(line: str, *, passed_on: bool) -> Iterator[str]:
+    """A line of a log as it is, then without what carried it; with *passed_on* also without each "error:" before it."""
+    yield line
+    rest = line.rpartition("\r")[2].lstrip()  # what a meter drew is written over
+    if rest != line:
+        yield rest
+    usual = "|".join(_CARRIERS + _VOICES * passed_on)
+    behind_time = "|".join((*_CARRIERS, _LOGGER, _SENDER) + _VOICES * passed_on)
+    shape = usual
+    for _ in range(_MOST_PREFIXES):
+        prefix = _shape(shape).match(rest)
+        if not prefix:
+            break
+        rest = rest[prefix.end() :].lstrip()
+        yield rest
+        shape = behind_time if prefix.lastgroup == "time" else usual
 
 
 # ---------------------------------------------------------------- recognise
@@ -90,7 +149,7 @@ def recognise(facts: Facts, rules: Sequence[Rule]) -> Recognition:
     final.sort(key=lambda each: each.action is not Action.ENVIRONMENT)  # what else is said may be said because of it
     hopeful = [each for each in found if not each.action.permanent and not _outweighed(each, final)]
     # A program that failed for good may be no reason: another one's words can come from a step that may fail.
-    order = found[:1] * bool(told and told[0].action.permanent) + hopeful + final
+    order = [each for each in told[:1] if each.action.permanent] + hopeful + final
     return Recognition(decisive=order[0] if order else None, passive=tuple({e.rule: e for e in noticed}.values()))
 
 
@@ -140,7 +199,8 @@ def _read(text: str, rules: Iterable[Rule]) -> list[Signature]:
         if lines and not _spoilt(text, rule.unless):
             known = {offset: (rule, line) for offset, line in lines.items()} | known
     signatures, number, counted = [], 1, 0
-    for offset, (rule, line) in sorted(known.items(), key=lambda each: each[0]):
+    for offset in sorted(known):
+        rule, line = known[offset]
         number, counted = number + text.count("\n", counted, offset), offset
         signatures.append(_signature(rule, line=line, number=number))
     return signatures
@@ -148,19 +208,29 @@ def _read(text: str, rules: Iterable[Rule]) -> list[Signature]:
 
 def _known_to(rule: Rule, text: str) -> dict[int, str]:
     found = [at for words in rule.above if (at := text.find(words)) >= 0]
-    above = min(found) if found else -1 if rule.above else 0
+    above = min(found, default=len(text) if rule.above else 0)
     return {
-        offset: line
+        offset: _plain(line)
         for needle in rule.needles
         for offset, line in _lines_with(text, needle)
-        if 0 <= above <= offset and _shape(rule.regex).fullmatch(line)
+        # Words that need others above them are anybody's: behind "error:" they may be those of a test.
+        if above <= offset and _fits(rule.regex, line, passed_on=not rule.above)
     }
+
+
+def _fits(regex: str, line: str, *, passed_on: bool) -> bool:
+    """Whether a line is of this shape, be it behind what logs and other programs write before it."""
+    return any(_shape(regex).fullmatch(form) for form in _forms(_plain(line), passed_on=passed_on))
 
 
 def _spoilt(text: str, unless: tuple[str, ...]) -> bool:
     """Whether a line stands in the text with which a rule does not apply."""
-    lines = (_plain(line) for line in text.split("\n") if len(line) <= _LONGEST_LINE) if unless else ()
-    return any(_shape(regex).fullmatch(line) for line in lines for regex in unless)
+    return any(
+        _fits(regex, line, passed_on=True)
+        for regex in unless
+        for line in text.split("\n")
+        if len(line) <= _LONGEST_LINE
+    )
 
 
 def _signature(rule: Rule, *, line: str = "", number: int = 0, fact: str = "") -> Signature:
@@ -202,10 +272,14 @@ _SIGNALS = {
 }
 
 
+def _told_by_make(text: str, needle: str) -> Iterator[str]:
+    return (_unnumbered(line) for _, line in _lines_with(text, needle))
+
+
 def make_failures(text: str) -> tuple[MakeFailure, ...]:
     """Every recipe that make said has failed, in order."""
     found = []
-    for _, line in _lines_with(text, "make"):
+    for line in _told_by_make(text, "make"):
         match = _shape(_MAKE + r" (?:\*\*\* )?\[(?:[^\]]*:\d+: )?(.+)\] (.+)").fullmatch(line)
         failure = match and _failure(match[1], match[2], line)
         if failure:
@@ -232,7 +306,7 @@ def missing_target(text: str) -> str:
         ("*** No targets.", _MAKE + r" \*\*\* No targets\. +Stop\."),
     )
     for needle, pattern in shapes:
-        for _, line in _lines_with(text, needle):
+        for line in _told_by_make(text, needle):
             if _shape(pattern).fullmatch(line):
                 return line
     return ""
@@ -243,7 +317,7 @@ def nothing_done(text: str, target: str) -> str:
     name = rf"[`'‘]?{re.escape(target)}['’]?"
     pattern = _MAKE + rf" (?:{name} is up to date\.|Nothing to be done for {name}\.)"
     for needle in (" is up to date.", "Nothing to be done for "):
-        for _, line in _lines_with(text, needle):
+        for line in _told_by_make(text, needle):
             if re.fullmatch(pattern, line):
                 return line
     return ""

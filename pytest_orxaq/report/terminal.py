@@ -5,7 +5,7 @@ import textwrap
 from ..core.escaping import plain
 from ..core.frames import foreign, frames
 from ..core.grouping import leading, meaningful_line
-from ..model import Outcome, RunRecord, TestResult
+from ..model import Outcome, RunRecord, TestResult, Verdict
 from .tone import Tone
 from .verdicts import TONES, finished, headline, steps
 from .words import brief, count, seconds
@@ -13,6 +13,7 @@ from .words import brief, count, seconds
 
 _FAILURES = 10
 _NOTES = 5
+_LINES = 5  # of the output of a command that was not run this time
 _SIGNS = {Tone.GOOD: "✓", Tone.WARN: "!", Tone.BAD: "✗", Tone.QUIET: "·"}
 _COLOURS = {Tone.GOOD: "32", Tone.WARN: "33", Tone.BAD: "31", Tone.QUIET: "2"}
 
@@ -62,15 +63,27 @@ def _checkpoint(outcome: Outcome, paint: _Paint) -> list[str]:
     last = outcome.attempts[-1] if outcome.attempts else None
     if last is None or tone is Tone.GOOD:
         return lines
+    if outcome.replayed and not last.evidence.failures:
+        # Elsewhere the output has just gone by.
+        said = [line for line in last.output_tail.splitlines() if line.strip()]
+        for line in said[-_LINES:]:
+            lines += paint.wrapped("      ", brief(line), style=_COLOURS[Tone.QUIET])
     for test in last.evidence.running[:3]:
         lines += paint.wrapped("      ", f"running when it ended: {brief(test)}")
     for text in last.evidence.contradictions[:3]:
         lines += paint.wrapped("      ", f"contradiction: {brief(text)}")
     for result in last.evidence.failures[:_FAILURES]:
         lines += _failure(result, paint)
+    recovered = last.evidence.recovered if outcome.verdict is Verdict.FLAKY else ()
+    for result in recovered[:_FAILURES]:
+        lines += _failure(result, paint)
     for found in last.evidence.findings[:_FAILURES] if tone is Tone.BAD else ():
         lines += paint.wrapped("      ", f"{found.path}:{found.line}: {found.code} {brief(found.message)}")
-    rest = [(last.evidence.failures, "failing test"), (last.evidence.findings if tone is Tone.BAD else (), "finding")]
+    rest = [
+        (last.evidence.failures, "failing test"),
+        (recovered, "flaky test"),
+        (last.evidence.findings if tone is Tone.BAD else (), "finding"),
+    ]
     lines += [f"      … and {count(len(all_) - _FAILURES, noun)} more" for all_, noun in rest if len(all_) > _FAILURES]
     return lines
 

@@ -129,7 +129,9 @@ def steps(record: RunRecord, commands: Mapping[str, str] | None = None) -> tuple
         return (Step(text="Nothing to do."),)
     told = [o for o in record.outcomes if finished(record) or o.attempts]
     made = [step for outcome in told for step in _steps(outcome, (commands or {}).get(outcome.checkpoint.name, ""))]
-    open_names = [o.checkpoint.name for o in record.outcomes if o.verdict not in {Verdict.PASSED, Verdict.FLAKY}]
+    ended = {Verdict.PASSED, Verdict.FLAKY}
+    # Behind an open breaker the same command would be refused again: its own step has the one that is not.
+    open_names = [o.checkpoint.name for o in record.outcomes if o.verdict not in ended and not o.breaker]
     if record.command and (open_names or not finished(record)):
         made.append(Step(text="Then run it again:", command=shell(("orxaq", "run", "--", *record.command))))
     elif not finished(record):
@@ -146,11 +148,15 @@ def _steps(outcome: Outcome, command: str) -> list[Step]:
     name = _name(outcome)
     if outcome.breaker:
         insist = shell(("orxaq", "gate", outcome.checkpoint.name, "--fresh"))
-        return [Step(text=f"{name}: {sentence(brief(outcome.why, 200))}. To insist:", command=insist)]
+        text = "Its circuit breaker is open for this content; a changed one is run at once. To run it all the same:"
+        return [Step(text=f"{name}: {text}", command=insist)]
     if not outcome.attempts:
         return [Step(text=f"{name}: {sentence(brief(outcome.why))}")]
     if outcome.verdict is Verdict.FLAKY:
-        return [Step(text=f"{name}: Nothing blocks you, but something is unsteady. {sentence(brief(outcome.why))}")]
+        # Whether that fails, the exit code decides, of which a record knows nothing.
+        return [
+            Step(text=f"{name}: It passed in the end, but is unsteady. Only --fail-on-flaky takes that for a failure.")
+        ]
     last = outcome.attempts[-1]
     diagnosis = last.diagnosis
     if diagnosis.cause is Cause.PASSED:  # a leftover, or a contradiction: the outcome says it
@@ -161,7 +167,7 @@ def _steps(outcome: Outcome, command: str) -> list[Step]:
         again = shell(("orxaq", "gate", outcome.checkpoint.name, "--fresh"))
         made.append(
             Step(
-                text=f"{name}: It was not run, but played back from run {brief(outcome.replayed, 32)}. To run it:",
+                text=f"{name}: Nothing was run, for the content is still the same. To run it all the same:",
                 command=again,
             )
         )

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from .call import End
     from .events import Event, Kind, subscribe
     from .judgement import transient
-    from .outcome import CallAttempt, Outcome
+    from .noted import CallAttempt
+    from .outcome import Outcome
     from .permit import BreakerOpenError, Permit
     from .retry import Retry
     from .scope import DeadlineError, deadline
@@ -36,7 +37,7 @@ _HOMES: Final = {
     "Breaker": "breaker",
     "BreakerOpenError": "permit",
     "Budget": "budget",
-    "CallAttempt": "outcome",
+    "CallAttempt": "noted",
     "DeadlineError": "scope",
     "End": "call",
     "Event": "events",

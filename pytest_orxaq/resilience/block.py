@@ -74,7 +74,8 @@ class BlockAttempt:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> bool:
         if value is None:
-            self.again = self._call.returned(None)
+            self.again = False
+            self._call.passed()
         elif isinstance(value, Exception):
             self.again = self._call.failed(value)
         else:
@@ -86,13 +87,21 @@ class BlockAttempt:
 
     async def __aenter__(self) -> Self:
         self.__enter__()
-        limit = self._call.limit
-        if limit is not None:
-            import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
+        until = self._call.until
+        if until is not None:
+            await self._begin_cut(until - clocks.current.now())
+        return self
 
+    async def _begin_cut(self, limit: float) -> None:
+        import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
+
+        try:
             self._cut = asyncio.timeout(limit)
             await self._cut.__aenter__()
-        return self
+        except BaseException:  # in another loop than asyncio's, say
+            self._call.abandoned()
+            self._call.forget()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

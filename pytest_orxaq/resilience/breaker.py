@@ -5,7 +5,6 @@ transaction. What goes wrong with the store never reaches the caller: the breake
 """
 
 import functools
-import inspect
 import os
 import time
 
@@ -30,16 +29,19 @@ from ..core.breaker import (
     hint,
     remaining,
 )
-from ..system.breakers import Change
+from .arguments import is_name, is_number, judge, require_callable, require_function
 from .clock import clocks
 from .events import Listener
 from .judgement import transient
 from .ledger import Ledger
 from .permit import BreakerOpenError, Permit
+from .scope import around
 
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from ..system.breakers import Change
 
 __all__ = ["Breaker", "BreakerOpenError", "Permit", "Snapshot", "unanswered"]
 
@@ -48,18 +50,22 @@ T = TypeVar("T")
 Failing: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 
 _CLOSED: Final = int(State.CLOSED)
+_REQUIRED: Final = set(Rules._fields) - {"failure_rate", "slow_call"}
 _LONGEST_WHY = 500  # characters of a failure's words
 _TRUSTED = 1.0  # seconds for which a refusal is repeated without a look: whoever reset it may have died before the hint
 
 
-class _Refusal(NamedTuple):
+class _Refusal:
     """Why and for how long a call was refused."""
 
-    word: int  # the hint as it was
-    at: float
-    until: float  # it may be repeated
-    end: float  # of the cooldown
-    why: str
+    __slots__ = ("at", "end", "until", "why", "word")
+
+    def __init__(self, word: int, at: float, end: float, why: str) -> None:
+        self.word = word  # the hint as it was
+        self.at = at
+        self.until = min(end, at + _TRUSTED)  # it may be repeated
+        self.end = end  # of the cooldown
+        self.why = why
 
 
 class Snapshot(NamedTuple):
@@ -120,14 +126,17 @@ class Breaker:
             threshold=threshold,
             window=window,
             cooldown=cooldown,
-            cooldown_max=max(cooldown, cooldown_max),
+            cooldown_max=cooldown_max,
             probe_timeout=probe_timeout,
             failure_rate=failure_rate,
             minimum_calls=minimum_calls,
             slow_call=slow_call,
         )
         _check(name, self.rules)
-        self._fails = _judge(on)
+        self.rules = self.rules._replace(cooldown_max=max(cooldown, cooldown_max))
+        self._fails = judge(on)
+        if on_event is not None:
+            require_function("on_event", on_event)
         self._ledger = Ledger(name, self.rules, store, () if on_event is None else (on_event,))
         self._measures = failure_rate is not None or slow_call is not None
         self._refusal: _Refusal | None = None  # the last one
@@ -138,6 +147,9 @@ class Breaker:
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """The function, or whatever can be called, with this breaker around it. Raises TypeError for a generator function."""
+        require_callable(function, "a circuit breaker")
+        import inspect  # noqa: PLC0415 - dear, and not everybody who imports us decorates something
+
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"{function} is a generator function: use `with` the breaker inside of it instead")
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
@@ -150,6 +162,8 @@ class Breaker:
             words, slot = self._ledger.view
             word = words[slot]
             if word & STATE_BITS != _CLOSED or self._measures:
+                if (refusal := self._refused_again(word)) is not None:
+                    raise refusal
                 with self:
                     return function(*args, **kwargs)
             try:
@@ -171,6 +185,8 @@ class Breaker:
             words, slot = self._ledger.view
             word = words[slot]
             if word & STATE_BITS != _CLOSED or self._measures:
+                if (refusal := self._refused_again(word)) is not None:
+                    raise refusal
                 with self:
                     return await function(*args, **kwargs)
             try:
@@ -275,24 +291,29 @@ class Breaker:
         word = words[slot]
         permit = Permit(self, word >> EPOCH_SHIFT)
         if word & STATE_BITS != _CLOSED:
-            if self._refusal is not None:
-                self._refuse_again(self._refusal, word)
-            permit.token = os.urandom(8).hex()
+            if (refusal := self._refused_again(word)) is not None:
+                raise refusal
+            permit.token, permit.process = os.urandom(8).hex(), os.getpid()
         if self._measures:
             permit.started = time.perf_counter()
         return permit
 
-    def _refuse_again(self, known: _Refusal, word: int) -> None:
-        """While it is open many may ask at the same time: nothing has changed since the last one was told."""
+    def _refused_again(self, word: int) -> BreakerOpenError | None:
+        """While it is open many may ask at the same time: what the last one was told, if nothing has changed since."""
+        known = self._refusal
+        if known is None or known.word != word:
+            return None
         now = clocks.current.wall()
-        if word == known.word and known.at <= now < known.until:
-            raise BreakerOpenError(self.name, known.end - now, known.why)
+        return BreakerOpenError(self.name, known.end - now, known.why) if known.at <= now < known.until else None
 
     def _ask(self, permit: Permit) -> None:
         now = clocks.current.wall()
         change = self._ledger.change(Ask(token=permit.token))
         if change.answer.verdict is Verdict.REFUSED:
             permit.token = ""  # there is nothing to give back
+            if _is_within_probe(change.after.token):  # guarded twice: it is the same call, of which the outer one tells
+                permit.epoch = change.after.epoch
+                return
             self._refusal = _refusal(change, now)
             raise BreakerOpenError(self.name, change.answer.retry_after, change.answer.why)
         permit.epoch = change.after.epoch
@@ -324,6 +345,8 @@ class Breaker:
         self._report(permit, why.strip()[:_LONGEST_WHY] or "it failed", 0.0)
 
     def _report(self, permit: Permit, failure: str, seconds: float) -> None:
+        if _is_a_copy(permit):
+            return
         untold, self._untold = self._untold, 0
         try:
             self._ledger.change(
@@ -342,37 +365,48 @@ class Breaker:
 
     def returned(self, permit: Permit) -> None:
         """See Owner."""
-        if permit.token:
+        if permit.token and not _is_a_copy(permit):
             self._ledger.change(Return(token=permit.token))
 
 
-def _refusal(change: Change, now: float) -> _Refusal | None:
+def _is_within_probe(token: str) -> bool:
+    """Whether the probe that is out is around us."""
+    if not token:
+        return False
+    purse = around().purse
+    return any(permit.token == token for permit in _permits.get()) or (purse is not None and purse.holds(token))
+
+
+def _is_a_copy(permit: Permit) -> bool:
+    """Whether a forked child leaves what only its parent has entered."""
+    return bool(permit.token) and permit.process not in {0, os.getpid()}
+
+
+def _refusal(change: "Change", now: float) -> _Refusal | None:
     """What others can be told without asking; nothing while a probe is out, whose lease can be returned."""
     if change.after.state is State.HALF_OPEN:
         return None
-    end = now + change.answer.retry_after
-    return _Refusal(hint(change.after), now, min(end, now + _TRUSTED), end, change.answer.why)
-
-
-def _judge(on: Failing) -> Callable[[Exception], bool]:
-    if isinstance(on, (type, tuple)):
-        kinds = on
-        return lambda error: isinstance(error, kinds)
-    return on
+    return _Refusal(hint(change.after), now, now + change.answer.retry_after, change.answer.why)
 
 
 def _check(name: str, rules: Rules) -> None:
+    given = {name: value for name, value in rules._asdict().items() if value is not None or name in _REQUIRED}
+    wrong = [name for name, value in given.items() if not is_number(value)] or _without_sense(rules)
+    if not is_name(name):
+        wrong.insert(0, "name")
+    if wrong:
+        raise ValueError(f"this makes no sense for a circuit breaker: {', '.join(wrong)}")
+
+
+def _without_sense(rules: Rules) -> list[str]:
     sense = {
-        "name": bool(name),
         "threshold": rules.threshold >= 1,
         "window": rules.window > 0,
         "cooldown": 0 < rules.cooldown <= LONGEST,
-        "cooldown_max": rules.cooldown_max <= LONGEST,
+        "cooldown_max": 0 < rules.cooldown_max <= LONGEST,
         "probe_timeout": 0 < rules.probe_timeout <= LONGEST,
         "failure_rate": rules.failure_rate is None or 0 < rules.failure_rate <= 1,
         "minimum_calls": rules.minimum_calls >= 1,
         "slow_call": rules.slow_call is None or rules.slow_call > 0,
     }
-    wrong = [name for name, makes_sense in sense.items() if not makes_sense]
-    if wrong:
-        raise ValueError(f"this makes no sense for a circuit breaker: {', '.join(wrong)}")
+    return [name for name, makes_sense in sense.items() if not makes_sense]

@@ -3,50 +3,27 @@
 A call that succeeds at once never gets here (see :mod:`.retry`), so that nothing below costs it anything.
 """
 
-import threading
-
-from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Token
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ..core import retry
 from .allowance import allowed
 from .clock import clocks
-from .events import Event, Kind, Listener, listeners, tell
+from .events import Event, Kind, listeners, tell
 from .judgement import complain, hint_in, links_of
-from .outcome import CallAttempt, annotate, described, history_of
-from .scope import DeadlineError, around, leave, running_task, scope
+from .lock import Lock
+from .noted import CallAttempt, annotate, described, history_of
+from .scope import NOWHERE, DeadlineError, around, leave, running_task, scope
 
 
 if TYPE_CHECKING:
     from ..model import Verdict
-    from .contract import Admission, Permit, Shared  # not worth their import
-    from .scope import Around, Purse, deadline
-
-
-class Policy(NamedTuple):
-    """How calls are retried."""
-
-    attempts: int
-    retryable: Callable[[Exception], bool]
-    rejects: Callable[[object], bool] | None
-    backoff: retry.Backoff
-    base: float
-    cap: float
-    per_attempt: float | None
-    hint: Callable[[object], object] | None
-    breaker: "Admission | None"
-    budget: "Shared | None"
-    stop: threading.Event | None
-    listeners: tuple[Listener, ...]
-
-    @property
-    def plain(self) -> bool:
-        """Whether nobody has to be asked or told about a call that succeeds at once."""
-        return not (self.rejects or self.per_attempt or self.breaker or self.budget or self.listeners)
+    from .contract import Permit, Shared  # not worth their import
+    from .policy import Policy
+    from .scope import Around, deadline
 
 
 class End(StrEnum):
@@ -67,29 +44,28 @@ REJECTED: Final = "the result was rejected"
 class _Counter:
     """How many attempts of retried calls have failed for good in this process."""
 
-    given_up = 0
-    numbers = count(1)
-    lock = threading.Lock()  # of all purses: they are many-layered, and used seldom
+    def __init__(self) -> None:
+        self.given_up = 0
+        self.numbers = count(1)
+        self.lock = Lock()  # of all purses: they are many-layered, and used seldom
 
 
 counter = _Counter()
 
 
 class Call:
-    """The state of one call. After each attempt one of :meth:`failed`, :meth:`returned` and :meth:`abandoned` is told."""
+    """The state of one call. After each attempt one of :meth:`failed`, :meth:`returned`, :meth:`passed` and :meth:`abandoned` is told."""
 
     __slots__ = (
         "_failures",
         "_number",
-        "_outer",
-        "_paused",
+        "_outside",
         "_permit",
         "_rejected",
         "_serial",
         "_smooth",
         "_started",
         "_token",
-        "block",
         "delay",
         "end",
         "last",
@@ -99,30 +75,33 @@ class Call:
         "until",
     )
 
-    def __init__(self, policy: Policy, name: str, serial: int) -> None:
+    def __init__(self, policy: "Policy", name: str, serial: int) -> None:
         self.policy = policy
         self.name = name
         self.left = policy.attempts - 1
-        self.delay = 0.0  # to wait before the next attempt
+        self.delay = 0.0  # to wait, or waited, before the attempt that comes after the last failure
         self.end: End | None = None
         self.last: Exception | None = None  # what the last attempt raised, while there will be another one
         self._rejected: object = None  # what it returned
         self._failures: list[tuple[object, float | None, float]] = []  # exception or attempts, seconds, waited before
         self._number = 1
-        self._outer: Purse | None = None
-        self._paused = 0.0
+        self._outside: Around = NOWHERE
         self._permit: Permit | None = None
         self._serial = serial  # of the last failure before this call
         self._smooth = True  # nothing was retried, here or inside
         self._started: float | None = None
         self._token: Token[Around | None] | None = None
         self.until: float | None = None  # when the attempt's time is over
-        self.block: deadline | None = None
 
     @property
     def purse(self) -> Self:
         """While an attempt is made, the call itself is what is around it: see Around."""
         return self
+
+    @property
+    def block(self) -> "deadline | None":
+        """See Around."""
+        return self._outside.block
 
     # ------------------------------------------------------------ before an attempt
 
@@ -131,27 +110,33 @@ class Call:
 
         Raises what forbids the very first one: DeadlineError, or what the breaker raises.
         """
-        policy, again = self.policy, bool(self._failures)
-        if again and policy.stop is not None and policy.stop.is_set():
+        policy = self.policy
+        if policy.stop is not None and self._failures and policy.stop.is_set():
             return self._refused(End.STOPPED, None)
-        outside = around()
-        now = clocks.current.now()
-        if outside.until is not None and now >= outside.until:
+        self._outside = outside = around()
+        self._started = now = clocks.current.now()
+        self.until = outside.until
+        if self.until is not None and now >= self.until:
             return self._refused(End.DEADLINE, DeadlineError(f"{self.name}: the deadline was over before the call"))
+        if not policy.plain and not self._admitted(now):
+            return False
+        self._token = scope.set(self)
+        if listeners or policy.listeners:
+            self._tell(Kind.START)
+        return True
+
+    def _admitted(self, now: float) -> bool:
+        """Whether those who have to be asked let the attempt begin."""
+        policy = self.policy
         if policy.breaker is not None:
             try:
                 self._permit = policy.breaker.acquire()
             except Exception as refusal:  # noqa: BLE001 - whatever a breaker raises is its word for no
                 return self._refused(End.BREAKER, refusal)
-        if policy.budget is not None and not again:
-            policy.budget.earn()
-        self._started = now
-        self._outer, self.block, self.until = outside.purse, outside.block, outside.until
+        if policy.budget is not None and not self._failures:
+            self._earn(policy.budget)
         if policy.per_attempt is not None and (self.until is None or now + policy.per_attempt < self.until):
             self.until = now + policy.per_attempt
-        self._token = scope.set(self)
-        if listeners or policy.listeners:
-            self._tell(Kind.START)
         return True
 
     def _refused(self, end: End, refusal: Exception | None) -> bool:
@@ -160,25 +145,21 @@ class Call:
             raise refusal
         return False
 
-    @property
-    def limit(self) -> float | None:
-        """Seconds that the attempt which has just begun may take; None for no end."""
-        return None if self.until is None else self.until - clocks.current.now()
-
     # ------------------------------------------------------------ after an attempt
 
     def failed(self, error: Exception) -> bool:
         """Whether another attempt is to be made after this exception; if not, it is to be raised."""
         if self.end is not None:  # it comes from begin(): there was no attempt
             return False
-        self._leave()
+        if self._token is not None:  # else it was the first attempt, and nobody had to know of it
+            self._leave()
         try:
             retryable = self.policy.retryable(error)
         except Exception:  # noqa: BLE001 - it must not hide what it was to judge
             retryable = False
             complain("judging an exception failed: %r", self.policy.retryable)
         if self._permit is not None:
-            self._settle(self._permit, described(error) if retryable else "")
+            self._settle_failure(self._permit, error, retryable=retryable)
         self._note(error)
         self.end = self._schedule(error) if retryable else End.PERMANENT
         if self.end is None:
@@ -190,11 +171,10 @@ class Call:
     def returned(self, value: object) -> bool:
         """Whether another attempt is to be made although this was returned; if not, it is to be returned."""
         self._leave()
+        if self.policy.plain and not listeners:
+            return False
         if self.policy.rejects is None or not self._rejects(value):
-            if self._permit is not None:
-                self._settle(self._permit, "")
-            if listeners or self.policy.listeners:
-                self._tell(Kind.SUCCESS)
+            self._succeed()
             return False
         if self._permit is not None:
             self._settle(self._permit, REJECTED)
@@ -205,6 +185,11 @@ class Call:
             return True
         self._give_up(None)
         return False
+
+    def passed(self) -> None:
+        """Statements came to their end: they return nothing that could be judged."""
+        self._leave()
+        self._succeed()
 
     def abandoned(self) -> None:
         """The attempt was ended by what is no Exception: nobody knows anything."""
@@ -234,11 +219,17 @@ class Call:
     def spend(self) -> bool:
         """See Purse. In the first attempt, calls inside have all their own retries; if it fails, they are counted."""
         counts = bool(self._failures)
-        if (counts and self.left < 1) or (self._outer is not None and not self._outer.spend()):
+        if (counts and self.left < 1) or ((outer := self._outside.purse) is not None and not outer.spend()):
             return False
         self.left -= counts
         self._smooth = False
         return True
+
+    def holds(self, token: str) -> bool:
+        """See Purse."""
+        return getattr(self._permit, "token", "") == token or (
+            (outer := self._outside.purse) is not None and outer.holds(token)
+        )
 
     # ------------------------------------------------------------ how it went
 
@@ -266,7 +257,7 @@ class Call:
 
         match self.end:
             case None:
-                return Verdict.PASSED if self._smooth else Verdict.FLAKY
+                return Verdict.PASSED if self._smooth and not self._failures else Verdict.FLAKY
             case End.BREAKER if not self._failures:
                 return Verdict.SKIPPED
             case End.DEADLINE:
@@ -289,30 +280,45 @@ class Call:
             self.abandoned()
             raise
 
+    def _succeed(self) -> None:
+        if self._permit is not None:
+            self._settle(self._permit, "")
+        if listeners or self.policy.listeners:
+            self._tell(Kind.SUCCESS)
+
     def _settle(self, permit: "Permit", why: str) -> None:
         self._permit = None
+        seconds = 0.0 if self._started is None else clocks.current.now() - self._started
         # What a breaker's store does must never hide what the call did.
         with suppress(Exception):
-            permit.failure(why) if why else permit.success(self._seconds() or 0.0)
+            permit.failure(why) if why else permit.success(seconds)
 
-    def _seconds(self) -> float | None:
-        return None if self._started is None else clocks.current.now() - self._started
+    def _settle_failure(self, permit: "Permit", error: Exception, *, retryable: bool) -> None:
+        from .permit import was_called  # noqa: PLC0415 - those who have a breaker have it already
+
+        if was_called(error):
+            self._settle(permit, described(error) if retryable else "")
+            return
+        self._permit = None
+        with suppress(Exception):
+            permit.cancel()
 
     def _note(self, error: Exception | None) -> None:
-        if counter.given_up == self._serial:
-            self._failures.append((error, self._seconds(), self._paused))
-            return
-        inner = self._inner(error)
-        if not self._failures:
-            self.left -= max(len(inner) - 1, 0)
-        self._failures.append((inner or error, self._seconds(), self._paused))
-        self._serial = counter.given_up
+        failure: object = error
+        if counter.given_up != self._serial:
+            self._serial, inner = counter.given_up, self._inner(error)
+            if not self._failures:
+                self.left -= max(len(inner) - 1, 0)
+            failure = inner or error
+        seconds = None if self._started is None else clocks.current.now() - self._started
+        self._failures.append((failure, seconds, self.delay))
 
     def _inner(self, error: Exception | None) -> tuple[CallAttempt, ...]:
         """The attempts that retried calls inside of this attempt made, as noted on its exception and what caused it."""
         found: dict[int, CallAttempt] = {}
-        for link in links_of(error):
-            found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
+        with suppress(Exception):  # a link of the chain may be a property, and that may raise
+            for link in links_of(error):
+                found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
         return tuple(found[serial] for serial in sorted(found))
 
     def _schedule(self, answer: object) -> End | None:
@@ -327,30 +333,39 @@ class Call:
         if policy.stop is not None and policy.stop.is_set():
             return End.STOPPED
         jitter = clocks.current.jitter()
-        number, base, cap = len(self._failures), policy.base, policy.cap
-        delay = retry.pause(policy.backoff, number, previous=self._paused, base=base, cap=cap, jitter=jitter)
+        delay = policy.pauses.after(len(self._failures), self.delay, jitter)
         hint = hint_in(answer, policy.hint)
         if hint is not None:
             delay = retry.with_hint(delay, hint, jitter=jitter)
-        outside = around()
+        self._outside = outside = around()
         if outside.until is not None and not retry.fits(delay, hint, outside.until - clocks.current.now()):
             return End.DEADLINE
-        self._outer = outside.purse
-        if not self._pay():
+        if outside.purse is None:
+            self.left -= 1
+        elif not self._pay():
             return End.ATTEMPTS
-        if policy.budget is not None and not policy.budget.take():
+        if (policy.budget is not None and not self._take(policy.budget)) or not allowed():
             return End.BUDGET
-        if not allowed():
-            return End.BUDGET
-        self.delay = self._paused = delay
+        self.delay = delay
         self._number += 1
         if listeners or policy.listeners:
             self._tell(Kind.RETRY, delay=delay, error=answer)
         return None
 
+    def _earn(self, budget: "Shared") -> None:
+        try:
+            budget.earn()
+        except Exception:  # noqa: BLE001 - it must not keep the call from being made
+            complain("a retry budget failed: %r", budget)
+
+    def _take(self, budget: "Shared") -> bool:
+        try:
+            return budget.take()
+        except Exception:  # noqa: BLE001 - it must not hide why it was asked
+            complain("a retry budget failed: %r", budget)
+            return False
+
     def _pay(self) -> bool:
-        if self._outer is None:
-            return self.spend()
         with counter.lock:
             return self.spend()
 

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 
@@ -30,11 +30,11 @@ class Clock:
         else:
             stop.wait(seconds)
 
-    async def asleep(self, seconds: float) -> None:
-        """Wait in a coroutine."""
+    def asleep(self, seconds: float) -> Awaitable[None]:
+        """What a coroutine awaits to wait."""
         import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
 
-        await asyncio.sleep(seconds)
+        return asyncio.sleep(seconds)
 
 
 class _Dice:
@@ -59,7 +59,8 @@ _dice = _Dice()
 class _Clocks:
     """Whose clock is used."""
 
-    current: Clock = Clock()
+    def __init__(self) -> None:
+        self.current = Clock()
 
 
 clocks = _Clocks()

@@ -103,7 +103,10 @@ class Ledger:
 
 
 def _redacted(why: str) -> str:
-    """Without secrets: addresses have passwords in them, and the row is read by others."""
+    """Without secrets: addresses have passwords in them, and the row is read by others. And without lone surrogates.
+
+    Those are in the names of files that are no UTF-8, and no database takes them.
+    """
     from ..core.redaction import redact, secrets_of  # noqa: PLC0415 - dear, and breakers seldom open
 
-    return redact(why, secrets_of(os.environ))
+    return redact(why, secrets_of(os.environ)).encode("utf-8", "backslashreplace").decode("utf-8")

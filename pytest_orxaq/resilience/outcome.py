@@ -1,34 +1,14 @@
-"""What became of a call, and of each attempt at it."""
+"""What became of a call."""
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from .noted import CallAttempt
 
 
 if TYPE_CHECKING:
     from ..model import Verdict
 
 T = TypeVar("T")
-HISTORY: Final = "__orxaq_attempts__"
-_NOTE: Final = "orxaq: "
-
-
-class CallAttempt(NamedTuple):
-    """One attempt, as words: no exception is kept alive."""
-
-    serial: int  # ascending over all attempts that failed in this process
-    error: str  # type and message; empty for a success
-    seconds: float | None  # that it took; None where nobody looked at the clock
-    waited: float = 0.0  # before it
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it did."""
-        return not self.error
-
-    def __str__(self) -> str:
-        took = "" if self.seconds is None else f" after {self.seconds:.3g} s"
-        waited = f"waited {self.waited:.3g} s, then " if self.waited else ""
-        return f"{waited}{self.error or 'success'}{took}"
 
 
 class Outcome(NamedTuple, Generic[T]):
@@ -38,27 +18,3 @@ class Outcome(NamedTuple, Generic[T]):
     degraded: bool  # the value is the fallback's
     attempts: tuple[CallAttempt, ...]  # with those of retried calls inside, which count as its own
     verdict: "Verdict"  # of the call itself: passed, flaky, failed, timed-out (deadline) or skipped (open breaker)
-
-
-def described(error: BaseException) -> str:
-    """Type and message of an exception, in one line."""
-    words = f"{type(error).__name__}: {error}".removesuffix(": ")
-    return words if len(words) <= 300 else f"{words[:299]}…"
-
-
-def history_of(error: object) -> tuple[CallAttempt, ...]:
-    """The attempts that are noted on an exception."""
-    found = getattr(error, HISTORY, ())
-    return found if isinstance(found, tuple) else ()
-
-
-def annotate(error: BaseException, attempts: tuple[CallAttempt, ...], why: str) -> None:
-    """Note the attempts on the last one's exception."""
-    lines = [f"  {number}. {attempt}" for number, attempt in enumerate(attempts, 1)]
-    count = "1 attempt" if len(attempts) == 1 else f"{len(attempts)} attempts"
-    # Exceptions can be anything, also frozen or shared; what cannot be noted is not worth another exception.
-    with suppress(Exception):
-        setattr(error, HISTORY, attempts)
-        notes = getattr(error, "__notes__", [])
-        notes[:] = [note for note in notes if not str(note).startswith(_NOTE)]
-        error.add_note("\n".join([f"{_NOTE}{count}, then no other: {why}", *lines]))

@@ -1,10 +1,10 @@
 """Leave to call, and that there is none."""
 
-from contextlib import suppress
 from math import isfinite
 from typing import Protocol
 
-from .outcome import described
+from .noted import described
+from .scope import DeadlineError
 
 
 class BreakerOpenError(Exception):
@@ -13,15 +13,31 @@ class BreakerOpenError(Exception):
     ``retry_after``: seconds after which asking makes sense, infinite if a person has to act first.
     """
 
-    def __init__(self, name: str, retry_after: float, why: str) -> None:
-        super().__init__(name, retry_after, why)
-        self.name = name
-        self.retry_after = retry_after
-        self.why = why
+    # It is raised as often as a program asks in vain, so that making one is left to Exception: these are its arguments.
+
+    @property
+    def name(self) -> str:
+        """Of the breaker."""
+        return str(self.args[0])
+
+    @property
+    def retry_after(self) -> float:
+        """See above."""
+        return float(self.args[1])
+
+    @property
+    def why(self) -> str:
+        """It is open, in words."""
+        return str(self.args[2])
 
     def __str__(self) -> str:
         again = f"the next trial is in {self.retry_after:.0f} s" if isfinite(self.retry_after) else "until it is reset"
         return f"the circuit breaker {self.name!r} is open ({self.why}); {again}"
+
+
+def was_called(error: BaseException) -> bool:
+    """Whether an exception says anything about the other side; where we did not even call it, it does not."""
+    return isinstance(error, Exception) and not isinstance(error, (BreakerOpenError, DeadlineError))
 
 
 class Owner(Protocol):
@@ -48,6 +64,7 @@ class Permit:
 
     # Of the class while they are as usual: a permit is made for every call, and this halves its price.
     token = ""  # of a probe
+    process = 0  # that has it, 0 if it is not known: a forked child has a copy, which means nothing
     started = 0.0
     _open = True
 
@@ -82,16 +99,9 @@ class Permit:
         """The call ended, with this exception or none: what that means is the breaker's to say."""
         if error is None:
             self.success(self._breaker.seconds_since(self.started))
-        elif not isinstance(error, Exception):
+        elif not isinstance(error, Exception) or not was_called(error):
             self.cancel()
         elif self._breaker.is_failure(error):
-            self.failure(_described(error))
+            self.failure(described(error))
         else:
             self.success(self._breaker.seconds_since(self.started))
-
-
-def _described(error: Exception) -> str:
-    """An exception in words; one that cannot say what it is must not hide behind that."""
-    with suppress(Exception):
-        return described(error)
-    return type(error).__name__

@@ -8,20 +8,23 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from functools import wraps
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, overload
 
 from ..core import retry
-from .call import Call, Policy, counter
+from .arguments import require_callable
+from .call import Call, counter
 from .clock import clocks
 from .events import Listener, listeners
 from .judgement import transient
-from .outcome import Outcome
+from .policy import Policy
 from .scope import around, in_time, scope
 
 
 if TYPE_CHECKING:
     from .block import Block
     from .contract import Admission, Shared
+    from .outcome import Outcome
 
 
 P = ParamSpec("P")
@@ -58,34 +61,26 @@ class Retry:
         stop: threading.Event | None = None,
         on_event: Listener | None = None,
     ) -> None:
-        if type(attempts) is not int or attempts < 1:
-            raise ValueError(f"attempts is a whole number from 1, not {attempts!r}")
-        if backoff not in retry.BACKOFFS:
-            raise ValueError(f"backoff is one of {', '.join(retry.BACKOFFS)}, not {backoff!r}")
-        for name, seconds in (("base", base), ("cap", cap)):
-            if not seconds >= 0:  # NaN too
-                raise ValueError(f"{name} is 0 or more seconds, not {seconds!r}")
-        if per_attempt is not None and not per_attempt > 0:
-            raise ValueError(f"per_attempt is more than 0 seconds, not {per_attempt!r}")
         self._policy = Policy(
             attempts=attempts,
-            retryable=_judge(on),
-            rejects=on_result,
+            on=on,
+            on_result=on_result,
             backoff=backoff,
             base=base,
             cap=cap,
             per_attempt=per_attempt,
-            hint=retry_after,
             breaker=breaker,
-            budget=_budget(budget) if isinstance(budget, str) else budget,
+            budget=budget,
+            retry_after=retry_after,
             stop=stop,
-            listeners=() if on_event is None else (on_event,),
+            on_event=on_event,
         )
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """The function, retried: one, a coroutine function, or a generator of either kind until its first item."""
         import inspect  # noqa: PLC0415 - dear, and not everybody who imports us decorates something
 
+        require_callable(function, "Retry")
         wrapped: Callable[..., Any]
         if inspect.isasyncgenfunction(function):
             wrapped = _around_async_generator(self._policy, function)
@@ -111,12 +106,12 @@ class Retry:
         *args: Any,
         fallback: Callable[..., R | Awaitable[R]] | None = None,
         **kwargs: Any,
-    ) -> Awaitable[Outcome[R]]: ...
+    ) -> "Awaitable[Outcome[R]]": ...
 
     @overload
     def run(
         self, function: Callable[..., R], /, *args: Any, fallback: Callable[..., R] | None = None, **kwargs: Any
-    ) -> Outcome[R]: ...
+    ) -> "Outcome[R]": ...
 
     def run(
         self, function: Callable[..., Any], /, *args: Any, fallback: Callable[..., Any] | None = None, **kwargs: Any
@@ -137,9 +132,12 @@ class Retry:
                 call.forget()
                 raise
         else:
+            _refuse_coroutine(value, call.name)
             if fallback is None or call.end is None:
                 return _outcome(call, value, degraded=False)
-        return _outcome(call, fallback(*args, **kwargs), degraded=True)
+        instead = fallback(*args, **kwargs)
+        _refuse_coroutine(instead, _name_of(fallback))
+        return _outcome(call, instead, degraded=True)
 
 
 # ---------------------------------------------------------------- from first to last attempt
@@ -171,11 +169,10 @@ async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: 
         try:
             if not call.begin():
                 return cast("R", call.finish())
-            limit = call.limit
-            if limit is None:
+            if call.until is None:
                 value = await function(*args, **kwargs)
             else:
-                value = await _cut(limit, function, args, kwargs)
+                value = await _cut(call.until - clocks.current.now(), function, args, kwargs)
         except Exception as error:
             if not call.failed(error):
                 raise
@@ -200,7 +197,7 @@ async def _run_async(
     args: Any,
     kwargs: Any,
     fallback: Callable[..., R | Awaitable[R]] | None,
-) -> Outcome[R]:
+) -> "Outcome[R]":
     try:
         value = await _drive_async(call, function, args, kwargs)
     except Exception:
@@ -214,7 +211,18 @@ async def _run_async(
     return _outcome(call, await instead if isinstance(instead, Awaitable) else instead, degraded=True)
 
 
-def _outcome(call: Call, value: R, *, degraded: bool) -> Outcome[R]:
+def _refuse_coroutine(value: object, name: str) -> None:
+    """What is still to be awaited has neither passed nor been tried again."""
+    if isinstance(value, CoroutineType):
+        value.close()
+        raise TypeError(
+            f"{name} returned a coroutine, so nothing has run yet: give run() the coroutine function itself"
+        )
+
+
+def _outcome(call: Call, value: R, *, degraded: bool) -> "Outcome[R]":
+    from .outcome import Outcome  # noqa: PLC0415 - a tenth of the import, and few ask for it
+
     found = Outcome(value=value, degraded=degraded, attempts=call.attempts, verdict=call.verdict)
     call.forget()
     return found
@@ -349,31 +357,15 @@ def _around_async_generator(policy: Policy, function: Callable[..., Any]) -> Cal
 _NOTHING: Final = object()
 
 
-# ---------------------------------------------------------------- what the arguments mean
-
-
-def _judge(on: object) -> Callable[[Exception], bool]:
-    types = on if isinstance(on, tuple) else (on,)
-    if types and all(isinstance(kind, type) for kind in types):
-        for kind in types:
-            if not issubclass(kind, Exception):
-                raise TypeError(f"{kind.__name__} is never retried: only Exception and what derives from it are")
-        return lambda error: isinstance(error, types)
-    if isinstance(on, tuple) or not callable(on):
-        raise TypeError(f"on is an exception type, a tuple of them, or a function of an exception, not {on!r}")
-    return on
-
-
-def _budget(name: str) -> "Shared":
-    from .budget import Budget  # noqa: PLC0415 - dear, and not everybody has one
-
-    return Budget(name)
+# ---------------------------------------------------------------- what functions are
 
 
 def _is_async(function: object) -> bool:
     import inspect  # noqa: PLC0415 - see Retry.__call__
 
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - an object that is called asynchronously
+    # Of its type: a class whose objects are called asynchronously is itself called at once.
+    of_objects = getattr(type(function), "__call__", None)  # noqa: B004 - it is looked at, not whether it is there
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(of_objects)
 
 
 def _name_of(function: object) -> str:

@@ -8,9 +8,11 @@ import time
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
+from .arguments import is_number
 from .clock import Clock, clocks
+from .lock import Lock
 
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
         def spend(self) -> bool:
             """Pay for a retry, here and in all calls further out; False if one of them has none left."""
+
+        def holds(self, token: str) -> bool:
+            """Whether it, or a call further out, is the probe of a circuit breaker that has this token."""
 
     class Around(Protocol):
         """What is around a call."""
@@ -47,15 +52,21 @@ class DeadlineError(TimeoutError):
     """The deadline was over before there was a first attempt."""
 
 
-class Scope(NamedTuple):
+class Scope:
     """What is around a call; see Around."""
 
-    until: float | None = None  # on the clock that nobody can set
-    purse: "Purse | None" = None
-    block: "deadline | None" = None
+    __slots__ = ("block", "purse", "until")
+
+    def __init__(
+        self, until: float | None = None, purse: "Purse | None" = None, block: "deadline | None" = None
+    ) -> None:
+        self.until = until  # on the clock that nobody can set
+        self.purse = purse
+        self.block = block
 
 
-_NOTHING: Final = Scope()
+_NEVER: Final = float("inf")
+NOWHERE: Final = Scope()  # nothing is around
 _UNREAD: Final = Scope()  # stands for what the parent handed down, until somebody asks
 
 # None where nothing is around us, so that a call can see that at once.
@@ -67,7 +78,7 @@ def around() -> "Around":
     """What is around the caller."""
     found = scope.get()
     if found is None:
-        return _NOTHING
+        return NOWHERE
     if found is not _UNREAD:
         return found
     if not _handed_down:
@@ -102,10 +113,10 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(30)
     """
 
     def __init__(self, seconds: float) -> None:
-        if not seconds >= 0:  # NaN too
-            raise ValueError(f"a deadline is 0 or more seconds from now, not {seconds}")
+        if not is_number(seconds) or not seconds >= 0:  # NaN too
+            raise ValueError(f"a deadline is 0 or more seconds from now, not {seconds!r}")
         self.seconds = seconds
-        self.at = float("inf")  # on the clock that nobody can set, once entered
+        self.at = _NEVER  # on the clock that nobody can set, once entered
         self.owner: tuple[int, object] = (0, None)
         self._outer: deadline | None = None
         self._token: Token[Around | None] | None = None
@@ -137,7 +148,7 @@ class deadline:  # noqa: N801 - reads as a word: with deadline(30)
         For the timeout of whatever can wait: ``subprocess.run(..., timeout=deadline.remaining())``.
         """
         until = around().until
-        left = None if until is None else max(0.0, until - clocks.current.now())
+        left = None if until is None or until == _NEVER else max(0.0, until - clocks.current.now())
         return most if left is None or (most is not None and most < left) else left
 
     @staticmethod
@@ -168,7 +179,7 @@ def _spelled(until: float) -> str:
     return environment.spell_deadline(time.monotonic() + until - clocks.current.now(), resources.boot_id())
 
 
-_lock = threading.Lock()
+_lock = Lock()
 _running: set[deadline] = set()
 _before: dict[str, str] = {}  # the variable as it was before the first of them
 
@@ -206,11 +217,11 @@ def _show() -> None:
 def running_task() -> "asyncio.Task[object] | None":
     """The asyncio task that runs here, if one does."""
     events = sys.modules.get("asyncio.events")  # where nobody has imported it, nothing runs in it
-    if events is None or events._get_running_loop() is None:  # noqa: SLF001 - the public one raises, which costs more
+    loop = None if events is None else events._get_running_loop()  # noqa: SLF001 - the public one raises: it costs more
+    if loop is None:
         return None
-    import asyncio  # noqa: PLC0415 - it is there
-
-    return asyncio.current_task()
+    found: asyncio.Task[object] | None = sys.modules["asyncio.tasks"].current_task(loop)
+    return found
 
 
 def _whoami() -> tuple[int, object]:

@@ -410,8 +410,9 @@ def _mapped(path: str) -> MutableSequence[int]:
 
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if os.fstat(descriptor).st_size < 4 * _WORDS:
-            os.ftruncate(descriptor, 4 * _WORDS)
+        # Written, not just made longer: to write to a mapped page for which the disk has no room is a SIGBUS.
+        while (size := os.fstat(descriptor).st_size) < 4 * _WORDS:
+            os.pwrite(descriptor, bytes(4 * _WORDS - size), size)
         return memoryview(mmap.mmap(descriptor, 4 * _WORDS)).cast("I")  # type: ignore[return-value]
     finally:
         os.close(descriptor)

@@ -216,6 +216,7 @@ def _outside(base: Path, own: Path, common: Path, repository_id: str) -> State:
 def _temporary_state(failures: list[str]) -> State:
     import tempfile  # noqa: PLC0415 - costs a start-up's time, and is hardly ever needed
 
+    failures = failures or ["neither XDG_STATE_HOME nor HOME names a folder"]
     try:
         folder = Path(tempfile.mkdtemp(prefix="orxaq-"))
     except OSError as error:

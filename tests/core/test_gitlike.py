@@ -74,6 +74,7 @@ def test_libraries_that_write_as_git_does() -> None:
 def test_pythons_are_known_by_any_name() -> None:
     """Of whatever version and make."""
     assert is_python("python3.13", (), None)
+    assert is_python("x", ("/opt/python3", "y"), None)
     assert is_python("gunicorn: master", ("gunicorn",), "/usr/bin/pypy3")
     assert not is_python("node", ("x.python",), "/usr/bin/node")
 
@@ -100,6 +101,7 @@ def test_what_runs_python_or_java_inside() -> None:
         ("/bin/sh /shims/git -C a gc", Aim(subcommand="gc")),
         ("python3.13 -I /shims/git-gc x", Aim(subcommand="gc", rest=("x",))),
         ("sh x y", Aim(subcommand="x", rest=("y",))),
+        ("sh x y git gc", Aim(subcommand="x", rest=("y", "git", "gc"))),
         ("/usr/lib/git-upload-pack --strict /r", Aim(subcommand="upload-pack", rest=("--strict", "/r"))),
     ],
 )
@@ -139,7 +141,9 @@ def test_variables_say_where_unless_options_do() -> None:
 )
 def test_who_cannot_hold_a_lock(command: str, kind: LockKind, *, ancestor: bool, harmless: bool) -> None:
     """Readers, whoever shows history to a person, a push and a bisection that wait for us; never a commit, nor status."""
-    assert bool(why_harmless(aim_of(command.split(), {}), kind, ancestor=ancestor)) is harmless
+    why = why_harmless(aim_of(command.split(), {}), kind, ancestor=ancestor)
+    git, subcommand, *_ = command.split()
+    assert why.startswith(f"{git} {subcommand} ") if harmless else why == ""
 
 
 @pytest.mark.parametrize(
@@ -169,6 +173,7 @@ def test_who_runs_outside_of_any_repository(command: str, *, needs_none: bool) -
         ("git clone -q host:x/made.git", ["host:x/made.git", "made.git", "made", "made.git.git"]),
         ("git clone host:made", ["host:made", "made", "made", "made.git"]),
         ("git clone /a/made/.git/", ["/a/made/.git/", "made", "made", "made.git"]),
+        ("git clone /a/linuX//", ["/a/linuX//", "linuX", "linuX", "linuX.git"]),
     ],
 )
 def test_places_are_named_by_arguments(command: str, places: list[str]) -> None:
@@ -201,10 +206,17 @@ def test_who_may_be_git_under_another_name(name: str, command: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize(
-    ("name", "command"), [("systemd", ("/sbin/init",)), ("sshd", ("sshd: u [priv]",)), ("ssh-agent", ()), ("x", ("",))]
+    ("name", "command"),
+    [
+        ("systemd", ("/sbin/init",)),
+        ("sshd", ("sshd: u [priv]",)),
+        ("ssh-agent", ()),
+        ("x", ("",)),
+        ("less", ("less", "python")),
+    ],
 )
 def test_who_may_not(name: str, command: tuple[str, ...]) -> None:
-    """The daemons of an ordinary machine are none of it."""
+    """The daemons of an ordinary machine are none of it, nor who only has the name of an interpreter to read."""
     assert not may_be_git(name, command)
 
 
@@ -226,6 +238,7 @@ def test_who_serves_files() -> None:
     assert serves_files("qemu-system-x86", ("qemu-system-x86_64", "-fsdev", "local,path=/x"))
     assert serves_files("exe", ("runsc-gofer", "--root=/x", "gofer"))
     assert serves_files("limactl", ("limactl", "hostagent"))
+    assert not serves_files("grep", ("grep", "smbd"))
     assert not serves_files("sshd", ("sshd",))
     assert not serves_files("sshd", ("sshd: ann@pts/0",))
     assert not serves_files("qemu-system-x86", ("qemu-system-x86_64", "-drive", "file=x"))

@@ -37,8 +37,13 @@ def test_one_without_a_checksum() -> None:
         (b"DIRC\0\0\0\2", "is cut off"),
         (index(version=5), "is of version 5"),
         (index()[:12] + index()[-20:], "is too short for its 1 entries"),
+        (index()[:93], "is too short for its 1 entries"),
+        (index()[:94], "does not fit its checksum"),
+        (index(version=(1 << 24) + 2), "is of version 16777218"),
+        (b"DIRC\0\0\0\2\1" + index()[9:], "is too short for its 16777217 entries"),
         (index()[:-1] + b"x", "does not fit its checksum"),
     ],
+    ids=["empty", "other", "cut", "version", "short", "one byte short", "long enough", "large version", "many", "sum"],
 )
 def test_torn_ones(content: bytes, why: str) -> None:
     """What is wrong is said."""

@@ -107,6 +107,16 @@ def test_a_test_known_by_its_status_only() -> None:
     assert other.failures[0].message == 'The report says no more than status="run" result="failed".'
 
 
+def test_what_is_quoted_is_cut() -> None:
+    """Names, types and statuses of any length are told, but not at any length."""
+    case = f"<testcase name='t' status='{'x' * 150}'/><testcase name='u'><error type='{'E' * 1500}'/></testcase>"
+    file = of(f"<testsuite name='{'n' * 300}' failures='2'>{case}</testsuite>")
+    status, error = (result.failures[0] for result in file.results)
+    assert status.message == f'The report says no more than status="{"x" * 100}".'
+    assert error.exception == "E" * 1000
+    assert file.why.startswith(f"the suite '{'n' * 200}' declares 2 failures")
+
+
 def test_what_a_failure_leaves_out_is_empty() -> None:
     """A failure without type, message and text is one nevertheless."""
     (result,) = of(suite("<testcase name='t'><failure/></testcase>")).results
@@ -280,9 +290,10 @@ def test_reasons_name_what_was_found() -> None:
         "the suite 's' declares 3 failures and errors, but its tests carry only 0"
     )
     assert "declares 1234 failures" in of(suite(PASSED, attributes="failures='1,234'")).why
-    assert "DOCTYPE" in of("<!DOCTYPE testsuite><testsuite/>").why
-    assert "empty" in of("").why
-    assert "blanks" in of(" \n").why
+    refused = "it has a document type declaration (DOCTYPE), which no report needs"
+    assert of("<!DOCTYPE testsuite><testsuite/>").why == refused
+    assert of("").why == "it is empty"
+    assert of(" \n").why == "there is nothing but blanks in it"
 
 
 def test_the_place_of_the_damage_is_named() -> None:
@@ -349,7 +360,7 @@ def test_long_texts_keep_head_and_tail() -> None:
     (failure,) = of(xml, head=10, tail=5).results[0].failures
     assert failure.message == "h" * 10
     assert failure.traceback == "h" * 10 + "\n[... 100 characters left out ...]\n" + "t" * 5
-    pieces = f"<![CDATA[{'h' * 4}]]><!-- -->{'h' * 6}xx<!-- -->{'x' * 97}<!-- -->xttt<!-- -->tt"
+    pieces = f"<![CDATA[{'h' * 4}]]><!-- -->{'h' * 3}<b/>{'h' * 3}xx<b/>{'x' * 97}<b/>xttt<!-- -->tt"
     (same,) = (
         of(suite(f"<testcase name='t'><failure>{pieces}</failure></testcase>"), head=10, tail=5).results[0].failures
     )

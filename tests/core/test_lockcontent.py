@@ -41,3 +41,11 @@ def test_any_pieces_tell_the_same(content: bytes, sizes: list[int]) -> None:
     told.add(rest)
     assert (told.size, told.digest) == (len(content), hashlib.sha256(content).hexdigest())
     assert told.kind == expected(content)
+
+
+def test_the_smallest_index() -> None:
+    """An index without entries, a head and a checksum, is whole."""
+    head = b"DIRC" + (2).to_bytes(4, "big") + bytes(4)
+    told = LockContent()
+    told.add(head + hashlib.sha1(head, usedforsecurity=False).digest())
+    assert (told.size, told.kind) == (32, "index")

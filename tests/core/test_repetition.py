@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_orxaq.core.repetition import LASTING, TIMES, Ending, ending_of, repeats
@@ -68,6 +68,14 @@ def test_three_of_a_kind() -> None:
     assert not repeats([FAILED] * (TIMES - 1), NOW)
 
 
+@given(st.floats(0, LASTING))
+@example(0.0)
+@example(LASTING)
+def test_how_long_it_is_believed(age: float) -> None:
+    """A failure counts from the moment it was seen until its time is up, both ends among it."""
+    assert repeats([replace(FAILED, at=0.0)] * TIMES, age)
+
+
 OTHERS: dict[str, Callable[[Ending], Ending]] = {
     "another failure": lambda one: replace(one, signature=("tests failed", "b")),
     "too long ago": lambda one: replace(one, at=NOW - LASTING - 1),
@@ -107,7 +115,7 @@ def test_the_signature_is_of_the_failing_tests() -> None:
     one, two = failing("a", "boom 1"), failing("b", "bang")
     told = ending(outcome(failures=(one, two)))
     assert told == ending(outcome(failures=(two, failing("a", "boom 2"))))
-    assert told.at == NOW + 5
+    assert (told.at, told.verdict) == (NOW + 5, Verdict.FAILED)
     different = [
         outcome(failures=(one,)),
         outcome(failures=(one, failing("b", "other"))),

@@ -8,10 +8,10 @@ from hypothesis import strategies as some
 from pytest_orxaq.core.retry import (
     BACKOFFS,
     Backoff,
+    Pauses,
     bound,
     fits,
     next_delay,
-    pause,
     with_hint,
 )
 from pytest_orxaq.model import Cause
@@ -120,14 +120,22 @@ def test_bounds_double_up_to_the_cap() -> None:
 )
 def test_each_jitter_has_its_range(backoff: Backoff, least: float, most: float) -> None:
     """Full jitter goes down to nothing, equal to the half, decorrelated from the base to three times the last pause."""
-    bounds = [pause(backoff, 3, previous=2.0, base=1.0, cap=10.0, jitter=jitter) for jitter in (0.0, 0.5, 1.0)]
+    bounds = [Pauses(backoff, base=1.0, cap=10.0).after(3, previous=2.0, jitter=jitter) for jitter in (0.0, 0.5, 1.0)]
     assert bounds == [least, (least + most) / 2, most]
 
 
 def test_the_first_decorrelated_pause_is_the_base() -> None:
     """Without a pause before, there is nothing to stretch; a cap below the base wins."""
-    assert pause("decorrelated", 1, previous=0.0, base=1.0, cap=10.0, jitter=1.0) == 1.0
-    assert pause("decorrelated", 1, previous=0.0, base=9.0, cap=2.0, jitter=0.5) == 2.0
+    assert Pauses("decorrelated", base=1.0, cap=10.0).after(1, previous=0.0, jitter=1.0) == 1.0
+    assert Pauses("decorrelated", base=9.0, cap=2.0).after(1, previous=0.0, jitter=0.5) == 2.0
+
+
+@given(number=some.integers(1, 5000), base=SECONDS, cap=SECONDS)
+def test_bounds_at_hand_are_the_bounds(number: int, base: float, cap: float) -> None:
+    """What is looked up for an attempt is what would be counted for it, also past the last that is kept."""
+    pauses = Pauses("full", base=base, cap=cap)
+    assert pauses.after(number, previous=0.0, jitter=1.0) == bound(number, base=base, cap=cap)
+    assert len(pauses.bounds) <= 65
 
 
 @pytest.mark.parametrize("backoff", BACKOFFS)
@@ -136,14 +144,14 @@ def test_every_pause_is_bounded(
     backoff: Backoff, number: int, previous: float, base: float, cap: float, jitter: float
 ) -> None:
     """Whatever the values, a pause is between nothing and the cap."""
-    assert 0 <= pause(backoff, number, previous=previous, base=base, cap=cap, jitter=jitter) <= cap
+    assert 0 <= Pauses(backoff, base=base, cap=cap).after(number, previous=previous, jitter=jitter) <= cap
 
 
 @pytest.mark.parametrize("backoff", BACKOFFS)
 @given(cap=some.floats(0.1, 1e6), number=some.integers(40, 5000))
 def test_pauses_differ_at_the_cap(backoff: Backoff, cap: float, number: int) -> None:
     """At the cap, jitter still spreads pauses over at least the upper half: those who failed together do not return together."""
-    ends = [pause(backoff, number, previous=cap, base=0.1, cap=cap, jitter=jitter) for jitter in (0.0, 1.0)]
+    ends = [Pauses(backoff, base=0.1, cap=cap).after(number, previous=cap, jitter=jitter) for jitter in (0.0, 1.0)]
     assert ends[1] == pytest.approx(cap)
     assert ends[0] <= max(cap / 2, 0.1)
 

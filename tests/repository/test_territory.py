@@ -1,6 +1,7 @@
 """The folders of a repository, and whether a process works in them; told by what git itself does with such folders."""
 
 import subprocess
+import sys
 
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,15 @@ def test_what_cannot_be_told_is_not_known(top: Path) -> None:
         assert Standpoint(worker(top.parent), territory).home(Aim(git_folder=path)) is None, path
     (top / "a").mkdir()
     (top / "a/.git").write_text("")
+    assert Standpoint(worker(top / "a"), territory).home(Aim()) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that is there and that nobody can read")
+def test_a_git_file_that_cannot_be_read_is_no_proof(top: Path) -> None:
+    """Where it leads is not known, even if it is there."""
+    territory = of(top / ".git", top)
+    (top / "a").mkdir()
+    (top / "a/.git").symlink_to("/proc/self/mem")  # the first page of memory cannot be read, not even by root
     assert Standpoint(worker(top / "a"), territory).home(Aim()) is None
 
 

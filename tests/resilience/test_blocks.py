@@ -92,3 +92,12 @@ def test_a_pause_that_takes_too_long_ends_a_block() -> None:
     assert caught.value is error
     assert begun == [1]
     assert "after the deadline" in error.__notes__[0]
+
+
+def test_statements_are_not_judged_by_a_result() -> None:
+    """A block returns nothing, so ``on_result`` cannot make it run again what has passed."""
+    ran: list[int] = []
+    for attempt in Retry(on_result=lambda value: value is None).block():
+        with attempt:
+            ran.append(attempt.number)
+    assert ran == [1]

@@ -122,7 +122,20 @@ def test_threads_share_a_budget(tmp_path: Path) -> None:
     assert sum(had) == 10
 
 
-@pytest.mark.parametrize("arguments", [{"name": ""}, {"ratio": -1}, {"trickle": float("nan")}, {"capacity": 0.5}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"name": ""},
+        {"name": 5},
+        {"name": "\udcff"},
+        {"ratio": -1},
+        {"ratio": float("inf")},
+        {"trickle": float("nan")},
+        {"trickle": "1"},
+        {"capacity": 0.5},
+        {"capacity": None},
+    ],
+)
 def test_nonsense_is_refused(arguments: dict[str, Any]) -> None:
     """A budget without a name, or one that could never be used, is a mistake."""
     with pytest.raises(ValueError, match="a budget has"):
@@ -211,8 +224,8 @@ def test_the_store_is_the_repositorys(project: Callable[..., Any], monkeypatch: 
     common = here.top / ".git" / "orxaq"
     for place in (here.top / "sub", here.top.parent / "other"):
         monkeypatch.chdir(place)
-        with instant(), pytest.raises(ConnectionResetError):
-            Retry(attempts=2, budget="ci")(fails)()
+        with pytest.raises(ConnectionResetError):
+            Retry(attempts=2, base=0, budget="ci")(fails)()
         assert (common / FILE).is_file()
         assert stat.S_IMODE(common.stat().st_mode) == 0o700
         (common / FILE).unlink()
@@ -222,9 +235,19 @@ def test_outside_of_a_repository_the_user_has_one(tmp_path: Path, monkeypatch: p
     """All that this user runs outside of any repository shares a budget."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    with instant():
-        assert [spent(Budget("ci", ratio=0, trickle=0, capacity=2)) for _ in range(2)] == [2, 0]
+    assert [spent(Budget("ci", ratio=0, trickle=0, capacity=2)) for _ in range(2)] == [2, 0]
     assert list((tmp_path / "state").rglob(FILE))
+
+
+def test_tests_that_stop_the_clock_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others have spent decides nothing there, and the common bucket is neither emptied nor filled by their time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    budget = Budget("ci", ratio=0, trickle=1e-4, capacity=2)
+    assert [budget.take() for _ in range(3)] == [True, True, False]
+    with instant():
+        assert spent(budget) == 2
+    assert not Budget("ci", ratio=0, trickle=1e-4, capacity=2).take()
 
 
 @pytest.mark.parametrize("temporary", ["", "nowhere"], ids=["a temporary place", "no place"])
@@ -241,10 +264,28 @@ def test_without_a_lasting_place_nothing_is_shared(
     heard: list[Event] = []
     end = subscribe(heard.append)
     try:
-        with instant():
-            assert spent(Budget("ci", ratio=0, trickle=0, capacity=2)) == 2
+        assert spent(Budget("ci", ratio=0, trickle=0, capacity=2)) == 2
     finally:
         end()
     assert "in the way" not in heard[0].why
     assert "orxaq" in heard[0].why
     assert not list(tmp_path.glob("orxaq-*"))
+
+
+def test_a_budget_of_somebody_that_fails_hides_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The call is made, its exception comes out without a retry, and what went wrong is logged."""
+
+    class Broken:
+        def earn(self) -> None:
+            raise RuntimeError("earn")
+
+        def take(self) -> bool:
+            raise RuntimeError("take")
+
+    def lose() -> None:
+        raise ConnectionResetError("the real one")
+
+    with pytest.raises(ConnectionResetError, match="the real one") as caught:
+        Retry(budget=Broken())(lose)()
+    assert "the retry budget is spent" in caught.value.__notes__[0]
+    assert [record.exc_text is not None and record.exc_text[-4:] for record in caplog.records] == ["earn", "take"]

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from pytest_orxaq import Retry, deadline, transient
+from pytest_orxaq import Breaker, Retry, deadline, transient
 from pytest_orxaq.model import Verdict
 from pytest_orxaq.resilience import CallAttempt, DeadlineError, Event, Kind, subscribe
 from pytest_orxaq.resilience.clock import Clock
@@ -171,12 +171,56 @@ def test_a_judge_that_fails_hides_nothing(caplog: pytest.LogCaptureFixture) -> N
         ("base", {"base": -1}),
         ("cap", {"cap": float("nan")}),
         ("per_attempt", {"per_attempt": 0}),
+        ("base", {"base": "1"}),
+        ("base", {"base": True}),
+        ("base", {"base": float("inf")}),
+        ("cap", {"cap": None}),
+        ("cap", {"cap": 1e300}),
+        ("per_attempt", {"per_attempt": "1"}),
     ],
 )
 def test_nonsense_is_refused(words: str, arguments: dict[str, Any]) -> None:
     """An argument that makes no sense is named when the policy is made."""
     with pytest.raises(ValueError, match=words):
         Retry(**arguments)
+
+
+async def _judge_later(_: object) -> bool:
+    return False  # pragma: no cover - nobody awaits it, which is the point
+
+
+class _Later:
+    async def __call__(self, _: object) -> bool:
+        return False  # pragma: no cover - as above
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"breaker": "pypi"},
+        {"breaker": Breaker},
+        {"budget": 5},
+        {"stop": True},
+        {"on_result": 5},
+        {"retry_after": "Retry-After"},
+        {"on_event": []},
+        {"on": _judge_later},
+        {"on_result": _judge_later},
+        {"on_result": _Later()},
+        {"on_event": _judge_later},
+    ],
+)
+def test_what_would_fail_in_the_middle_of_a_call_is_refused(arguments: dict[str, Any]) -> None:
+    """Else a name in the place of a breaker would look like an open one, and a coroutine is always true."""
+    with pytest.raises(TypeError, match=next(iter(arguments))):
+        Retry(**arguments)
+
+
+@pytest.mark.parametrize("thing", [5, None, classmethod(lambda kind: kind)])
+def test_what_cannot_be_called_cannot_be_decorated(thing: Any) -> None:
+    """It is said where it is written, not where it is first used."""
+    with pytest.raises(TypeError, match="Retry decorates what can be called"):
+        Retry()(thing)
 
 
 @pytest.mark.parametrize("on", ["ConnectionError", (), (OSError, "x"), None])
@@ -281,6 +325,67 @@ def test_what_cannot_be_noted_is_raised_all_the_same() -> None:
     with pytest.raises(FrozenError) as caught:
         Retry(attempts=2)(Script(error))()
     assert caught.value is error
+
+
+def _fail(*_: object) -> str:
+    raise RuntimeError("not even that")
+
+
+class MuteError(ConnectionResetError):
+    """It has no words."""
+
+    __str__ = _fail
+
+
+class ClosedError(ConnectionResetError):
+    """Whoever looks at it closely fails, but for its type."""
+
+    retry_after = property(_fail)
+    response = property(_fail)
+    reason = property(_fail)
+    __orxaq_attempts__ = property(_fail)
+
+
+class SealedError(ConnectionResetError):
+    """Nothing can be noted on it, nor looked for."""
+
+    __orxaq_attempts__ = property(_fail)
+
+
+@pytest.mark.parametrize("how", ["plain", "told", "block", "run"])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("kind", [MuteError, ClosedError])
+def test_what_cannot_be_looked_at_is_raised_all_the_same(kind: type[Exception], nested: bool, how: str) -> None:
+    """An exception whose words and properties fail is tried again, and comes out as it is; a breaker hears of it."""
+    error, keeper = kind(), Gatekeeper()
+    again = Retry(
+        attempts=2, on=ConnectionResetError, breaker=keeper, on_event=None if how == "plain" else lambda _: None
+    )
+    script = Script(error)
+    inner = Retry(attempts=2, on=ConnectionResetError)(script) if nested else script
+    with pytest.raises(kind) as caught:
+        called(again, inner, how)
+    assert caught.value is error
+    assert keeper.told == ["failure"] * (1 if nested and kind is MuteError else 2)  # attempts inside are read off it
+
+
+def test_what_nothing_can_be_noted_on_is_raised_all_the_same() -> None:
+    """Nor can be read whether anything is: it comes out of calls in calls as it is."""
+    error = SealedError()
+    with pytest.raises(SealedError) as caught:
+        Retry(attempts=2)(Retry(attempts=2)(Script(error)))()
+    assert caught.value is error
+
+
+def test_words_of_many_lines_are_one() -> None:
+    """Each attempt is a line of the note, also where an exception has a page to say."""
+    error = ConnectionResetError("first\n  1. second\r\n\tthird")
+    with pytest.raises(ConnectionResetError):
+        Retry(attempts=2)(Script(error))()
+    assert error.__notes__[0].splitlines()[1:] == [
+        "  1. ConnectionResetError: first 1. second third",
+        "  2. waited 0.2 s, then ConnectionResetError: first 1. second third after 0 s",
+    ]
 
 
 def test_long_words_are_shortened() -> None:

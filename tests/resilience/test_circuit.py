@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from pytest_orxaq.core.breaker import EPOCH_SHIFT, State
-from pytest_orxaq.resilience import Breaker, BreakerOpenError, Event, Kind, Permit, subscribe
+from pytest_orxaq.resilience import Breaker, BreakerOpenError, DeadlineError, Event, Kind, Permit, Retry, subscribe
 from pytest_orxaq.system import breakers
 from pytest_orxaq.testing import FakeClock, instant
 
@@ -78,6 +78,9 @@ def fail(breaker: Breaker, error: BaseException = REFUSED) -> None:
 def pass_through(breaker: Breaker) -> None:
     """A call through the breaker succeeds."""
     assert breaker(lambda: 7)() == 7
+
+
+NO_CALL = [BreakerOpenError("other", 5.0, "so"), DeadlineError("over before the call")]
 
 
 # ---------------------------------------------------------------- each way to call
@@ -280,6 +283,26 @@ def test_a_refusal_is_repeated_for_a_second(net: Net, forced: bool) -> None:
     assert refused() == end
     other.reset()
     pass_through(breaker)
+
+
+def test_a_repeated_refusal_is_short(net: Net) -> None:
+    """It says what the first one did, of a function and of a coroutine function, with a traceback of one frame of ours."""
+    breaker = net.opened()
+
+    @breaker
+    def call() -> None: ...
+
+    @breaker
+    async def awaited() -> None: ...
+
+    with pytest.raises(BreakerOpenError) as first:
+        call()
+    for again in (call, lambda: asyncio.run(awaited())):
+        with pytest.raises(BreakerOpenError) as error:
+            again()
+        assert (error.value.name, error.value.retry_after, error.value.why) == (*first.value.args,)
+        assert [frame.name for frame in traceback.extract_tb(error.tb)].count("guarded") == 1
+        assert traceback.extract_tb(error.tb)[-1].name == "guarded"
 
 
 def test_a_refusal_by_a_probe_is_not_repeated(net: Net) -> None:
@@ -656,14 +679,46 @@ def test_a_snapshot_looks_and_does_not_touch(net: Net) -> None:
         {"failure_rate": 1.1},
         {"minimum_calls": 0},
         {"slow_call": 0},
+        {"threshold": "3"},
+        {"threshold": None},
+        {"window": True},
+        {"cooldown_max": -1},
+        {"cooldown_max": float("nan")},
+        {"failure_rate": "3"},
     ],
 )
-def test_numbers_without_sense_are_refused(net: Net, nonsense: dict[str, float]) -> None:
+def test_numbers_without_sense_are_refused(net: Net, nonsense: dict[str, Any]) -> None:
     """And it is said which."""
     with pytest.raises(ValueError, match=f"no sense for a circuit breaker: {next(iter(nonsense))}"):
         net.breaker(**nonsense)
+    for name in ("", 5, "\udcff"):
+        with pytest.raises(ValueError, match="name"):
+            Breaker(name)  # type: ignore[arg-type]
+
+
+def test_a_forgotten_parenthesis_is_noticed() -> None:
+    """Else ``@Breaker`` makes a function that is never called, and nobody hears of it."""
     with pytest.raises(ValueError, match="name"):
-        Breaker("")
+        Breaker(lambda: 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="decorates what can be called, not 'https"):
+        Breaker("net", store="memory")("https://x.invalid")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("on", [5, (), [OSError], KeyboardInterrupt])
+def test_what_can_tell_no_failure_is_refused(on: Any) -> None:
+    """What is neither types nor a function would call nothing a failure."""
+    with pytest.raises(TypeError):
+        Breaker("net", store="memory", on=on)
+    with pytest.raises(TypeError, match="on_event"):
+        Breaker("net", store="memory", on_event=5)  # type: ignore[arg-type]
+
+
+def test_words_that_no_database_takes_do_not_lose_it(net: Net) -> None:
+    """A name of a file that is no UTF-8, in a message, opens the breaker for all."""
+    breaker = net.breaker(threshold=1)
+    fail(breaker, ConnectionResetError("\udcff"))
+    assert breaker.snapshot().shared
+    assert net.breaker().snapshot().why == r"1 failure, the last: ConnectionResetError: \udcff"
 
 
 def test_a_cooldown_above_the_longest_is_the_longest() -> None:
@@ -911,7 +966,8 @@ def test_it_costs_little_to_import() -> None:
         "import sys; before = {*sys.modules}; import pytest_orxaq.resilience.breaker; print(*{*sys.modules} - before)"
     )
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"pytest", "asyncio", "sqlite3", "click", "random", "dataclasses", "pytest_orxaq.model"} & {*loaded}
+    dear = {"pytest", "asyncio", "sqlite3", "click", "random", "dataclasses", "inspect", "pytest_orxaq.model"}
+    assert not dear & {*loaded}
 
 
 def test_forked_children_have_their_own_memory(tmp_path: Path) -> None:
@@ -949,3 +1005,84 @@ def test_epochs_are_in_the_hint(net: Net) -> None:
     breaker.reset()
     words, slot = breaker._ledger.view
     assert breaker.acquire().epoch == words[slot] >> EPOCH_SHIFT == 2
+
+
+# ---------------------------------------------------------------- calls that were not made, or are the same
+
+
+@pytest.mark.parametrize("error", NO_CALL, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("way", [*WAYS, lambda breaker, work: Retry(breaker=breaker, on=lambda _: True)(work)()])
+def test_what_was_not_called_says_nothing(net: Net, way: Way, error: Exception) -> None:
+    """A refusal further in, or a deadline that was over, is no failure of the other side; nor is it its answer."""
+    closed = net.breaker(threshold=1, on=Exception)
+    with pytest.raises(type(error)):
+        way(closed, failing(error))
+    assert closed.snapshot().state is State.CLOSED
+    breaker = net.opened()
+    net.clock.advance(10)
+    with pytest.raises(type(error)):
+        way(breaker, failing(error))
+    assert breaker.snapshot().state is State.HALF_OPEN
+    assert breaker.acquire().probe
+
+
+@pytest.mark.parametrize("inner", WAYS)
+@pytest.mark.parametrize("outer", [by_function, by_coroutine, by_block, by_async_block, "retry", "retry further out"])
+def test_who_is_guarded_twice_is_one_probe(net: Net, outer: Any, inner: Way) -> None:
+    """The inner guard lets the probe through, and only the outer one says how it ended; nobody else gets in."""
+    breaker = net.opened()
+    net.clock.advance(10)
+    refused: list[BreakerOpenError] = []
+
+    def elsewhere() -> None:
+        try:
+            net.breaker().acquire()
+        except BreakerOpenError as error:
+            refused.append(error)
+
+    def work() -> int:
+        other = threading.Thread(target=elsewhere)
+        other.start()
+        other.join(60.0)
+        assert breaker.snapshot().state is State.HALF_OPEN
+        return 7
+
+    def call() -> int:
+        if inner not in (by_coroutine, by_async_block) or outer not in (by_coroutine, by_async_block):
+            return inner(breaker, work)
+        # One loop cannot run in another: the same context is taken along into a thread of its own.
+        context, found = contextvars.copy_context(), list[int]()
+        thread = threading.Thread(target=context.run, args=(lambda: found.append(inner(breaker, work)),))
+        thread.start()
+        thread.join(60.0)
+        return found[0]
+
+    match outer:
+        case "retry":
+            value = Retry(breaker=breaker)(call)()
+        case "retry further out":
+            value = Retry(breaker=breaker)(Retry(on_event=lambda _: None)(call))()
+        case _:
+            value = outer(breaker, call)
+    assert value == 7
+    assert len(refused) == 1
+    assert breaker.snapshot().state is State.CLOSED
+
+
+def test_a_forked_child_does_not_end_its_parents_probe(net: Net) -> None:
+    """Whatever the child leaves, in whatever way, the probe stays the parent's, and nobody else becomes one."""
+    breaker = net.opened()
+    net.clock.advance(10)
+    permit = breaker.acquire()
+    for error in (SystemExit(), ConnectionResetError(), None):
+        child = os.fork()
+        if child == 0:  # pragma: no cover - the child's
+            try:
+                permit.settle(error)
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        with pytest.raises(BreakerOpenError):
+            net.breaker().acquire()
+    permit.success()
+    assert breaker.snapshot().state is State.CLOSED

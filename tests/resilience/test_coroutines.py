@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_orxaq import Retry, deadline
+from pytest_orxaq import Breaker, Retry, deadline
 from pytest_orxaq.model import Verdict
 from pytest_orxaq.resilience import Event, Kind
+from pytest_orxaq.resilience.scope import scope
 from pytest_orxaq.testing import FakeClock, instant
 
 
@@ -359,3 +360,61 @@ def test_sleeping_can_be_cancelled_with_a_fake_clock() -> None:
     clock = FakeClock()
     asyncio.run(main(clock.asleep))
     assert clock.slept == [5.0]
+
+
+def test_a_coroutine_that_nobody_awaits_has_not_passed() -> None:
+    """A function that only makes one is not retried by awaiting it, so ``run`` says so instead of ``passed``."""
+
+    async def fetch(number: int) -> int:
+        return number  # pragma: no cover - it is never begun
+
+    def lose() -> int:
+        raise ConnectionResetError
+
+    with pytest.raises(TypeError, match="<lambda> returned a coroutine, so nothing has run yet"):
+        Retry().run(lambda: fetch(1))
+    with instant(), pytest.raises(TypeError, match="<lambda> returned a coroutine, so nothing has run yet"):
+        Retry().run(lose, fallback=lambda: fetch(1))
+
+
+def test_a_class_is_called_at_once() -> None:
+    """Also one whose objects are called asynchronously, which are retried as coroutine functions are."""
+
+    class Client:
+        made = 0
+        called = 0
+
+        def __init__(self) -> None:
+            Client.made += 1
+            if Client.made == 1:
+                raise ConnectionResetError
+
+        async def __call__(self) -> int:
+            self.called += 1
+            if self.called == 1:
+                raise ConnectionResetError
+            return self.called
+
+    again = Retry(base=0)
+    client = again(Client)()
+    assert (type(client), Client.made) == (Client, 2)
+    assert asyncio.run(again(client)()) == 2
+
+
+def test_what_cannot_be_cut_leaves_nothing_behind() -> None:
+    """Driven by another loop than asyncio's, which has no timer of that kind, the attempt ends, and its leave is given back."""
+    net = Breaker("net", threshold=1, cooldown=1, store="memory")
+
+    async def job() -> None:
+        async for attempt in Retry(breaker=net, per_attempt=5).block():
+            async with attempt:
+                pass
+
+    before = scope.get()
+    with instant() as clock:
+        net.acquire().failure("down")
+        clock.advance(2)
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            job().send(None)
+        assert scope.get() is before
+        assert net.acquire().probe

@@ -9,6 +9,7 @@ import threading
 import time
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -98,11 +99,17 @@ def test_remaining_has_bounds() -> None:
             assert deadline.remaining(5) == 0
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan")])
-def test_nonsense_is_refused(seconds: float) -> None:
-    """A deadline in the past is a mistake."""
+@pytest.mark.parametrize("seconds", [-1, float("nan"), "3", None, True])
+def test_nonsense_is_refused(seconds: Any) -> None:
+    """A deadline in the past is a mistake, and so is one that is no number."""
     with pytest.raises(ValueError, match="0 or more seconds"):
         deadline(seconds)
+
+
+def test_a_deadline_without_end_is_none() -> None:
+    """Who bounds nothing has no end, rather than an infinite one that no timeout takes."""
+    with deadline(float("inf")):
+        assert (deadline.remaining(), deadline.remaining(5)) == (None, 5)
 
 
 def test_a_deadline_runs_once_at_a_time() -> None:
@@ -133,6 +140,22 @@ def test_an_attempt_ends_with_the_deadline_around_it() -> None:
     with instant(), deadline(3):
         assert Retry(per_attempt=5)(deadline.remaining)() == 3
         assert Retry(per_attempt=2)(deadline.remaining)() == 2
+
+
+def test_a_deadline_within_an_attempt_stands_for_the_one_around_it() -> None:
+    """Children that are started in there have only the nearest one; afterwards, the other is in force again."""
+    found: list[set[deadline]] = []
+
+    def work() -> None:
+        if not clock.slept:
+            raise ConnectionResetError
+        with deadline(5) as inner:
+            assert module._running == {inner}
+        found.append({*module._running})
+
+    with instant() as clock, deadline(100) as outer:
+        Retry(base=1.0)(work)()
+    assert found == [{outer}]
 
 
 def test_a_subprocess_is_cut() -> None:

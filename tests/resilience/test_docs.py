@@ -127,8 +127,8 @@ def failing(advance: Any) -> Any:
 
 def test_said_numbers_are_the_defaults() -> None:
     """Attempts, base, cap, and the budget's fifth and tenth are what the text says."""
-    policy = Retry()._policy
-    assert (policy.base, policy.cap, policy.backoff) == (0.2, 20.0, "full")
+    pauses = Retry()._policy.pauses
+    assert (pauses.base, pauses.cap, pauses.backoff) == (0.2, 20.0, "full")
     terms = Budget("x")._terms
     assert (terms.ratio, terms.trickle) == (0.2, 0.1)
     assert "a fifth of all calls" in TEXT

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_orxaq import Breaker, BreakerOpenError, Retry, deadline, transient
+from pytest_orxaq import Breaker, BreakerOpenError, DeadlineError, Retry, deadline, transient
 from pytest_orxaq.model import Verdict
 from pytest_orxaq.testing import instant
 
@@ -66,6 +66,23 @@ def test_an_open_breaker_is_not_transient(tmp_path: Path) -> None:
     with instant(), pytest.raises(TimeoutError):
         Retry(attempts=5)(late)()
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("last", [BreakerOpenError("pypi", 5.0, "so"), DeadlineError("over")])
+def test_what_was_ended_by_us_is_final_whatever_went_before(last: Exception) -> None:
+    """A refusal while a lost connection is handled is still a refusal: what went before does not make it transient."""
+    calls: list[int] = []
+
+    def job() -> None:
+        calls.append(1)
+        try:
+            lose()
+        except ConnectionResetError:
+            raise last  # noqa: B904 - the context is the point
+
+    with instant(), pytest.raises(type(last)):
+        Retry(attempts=3)(job)()
+    assert len(calls) == 1
 
 
 def test_other_processes_know(tmp_path: Path) -> None:

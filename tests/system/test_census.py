@@ -111,6 +111,8 @@ def test_the_dead_are_not_seen() -> None:
     assert process.pid not in take(0.0).processes
     process.wait(BOUND)
     assert look_at(process.pid, offset=0.0) is None
+    assert not mapped(process.pid)
+    assert not program_says(process.pid, b"")
 
 
 @linux

@@ -119,6 +119,12 @@ def test_nothing_can_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert "nothing is remembered" in state.notes[0]
 
 
+def test_no_place_is_named(tmp_path: Path) -> None:
+    """Outside of any repository, without a home, it is said what is missing."""
+    state = open_state(tmp_path, tmp_path, {}, repository_id="id", within_git=False)
+    assert state.notes[0].endswith("can be written to (neither XDG_STATE_HOME nor HOME names a folder)")
+
+
 def test_not_even_a_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that takes nothing at all is told with every place that was tried."""
     (tmp_path / "git").write_text("")
