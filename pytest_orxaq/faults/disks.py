@@ -1,8 +1,10 @@
 """Disks with no room: a file that takes nothing, a small file system, a limit on what one file may grow to."""
 
 import contextlib
+import errno
 import os
 import re
+import stat
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,9 @@ exit "$code"
 """
 
 
+_FULL = "/dev/full"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
     """How a command ended on a disk with little room, and what it left there."""
@@ -50,10 +55,11 @@ class FullDisk:
     @property
     def file(self) -> Path:
         """A new path to which every process may write, and gets ENOSPC for it, root too."""
-        if not os.path.exists("/dev/full"):
-            self._faults.lacks("There is no file here that is always full: no /dev/full.")
+        if not os.path.exists(_FULL):
+            self._faults.lacks(f"There is no file here that is always full: no {_FULL}.")
         path = self._faults.new_room() / "full"
-        path.symlink_to("/dev/full")
+        if not _is_device(path):
+            path.symlink_to(_FULL)
         self._faults.note(_KIND, "environment", "a file that is full")
         return path
 
@@ -115,3 +121,16 @@ class FullDisk:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _is_device(path: Path) -> bool:
+    """Whether the path now is a device of its own that is full. Who may make one could remove the system's, by a link to it."""
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.stat(_FULL).st_rdev)
+        path.chmod(0o666)
+        path.write_bytes(b"x")
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return True
+    path.unlink(missing_ok=True)  # what was made on a file system without devices
+    return False

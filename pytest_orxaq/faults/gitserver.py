@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import sys
 import threading
 
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BufferedIOBase
 from socketserver import ThreadingMixIn
+from typing import Any
 
 from ..errors import MachineError
 from ..system.process import ask
@@ -80,7 +82,6 @@ class _Server(ThreadingMixIn, HTTPServer):
     def __init__(self, answer: Callable[[Request], Reply | None]) -> None:
         self.answer = answer
         self._open: set[socket.socket] = set()
-        self._closed = False
         self._mutex = threading.Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -90,27 +91,29 @@ class _Server(ThreadingMixIn, HTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
-    def enter(self, connection: socket.socket) -> None:
-        """Remember a connection, for :meth:`hang_up`."""
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember the connection, for :meth:`hang_up`."""
         with self._mutex:
-            self._open.add(connection)
-            if self._closed:
-                _break(connection)
+            self._open.add(request)
+        super().process_request(request, client_address)
 
-    def leave(self, connection: socket.socket) -> None:
-        """Forget a connection, which is over."""
+    def shutdown_request(self, request: Any) -> None:
+        """Forget the connection, which is over."""
         with self._mutex:
-            self._open.discard(connection)
+            self._open.discard(request)
+        super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """Break whatever is open, and what comes: a client that says nothing more would be waited for."""
+        """Break whatever is open: a client that says nothing more would be waited for."""
         with self._mutex:
-            self._closed = True
             for connection in self._open:
-                _break(connection)
+                with contextlib.suppress(OSError):  # the client was first
+                    connection.shutdown(socket.SHUT_RDWR)
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: clients that are killed hang up, and that is what they are here for."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that are killed and hang up: that is what they are here for."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -121,12 +124,6 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing has been asked on this connection."""
         super().setup()
         self._asked = False
-        self.server.enter(self.connection)
-
-    def finish(self) -> None:
-        """The connection is over."""
-        self.server.leave(self.connection)
-        super().finish()
 
     def do_GET(self) -> None:
         """Answer, and close unless told otherwise: on a connection that it had before, a client would try again unasked."""
@@ -152,11 +149,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing: it would go to the test's standard error."""
-
-
-def _break(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # the client was first
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _body(stream: BufferedIOBase, headers: Mapping[str, str]) -> bytes:

@@ -69,7 +69,7 @@ class Side:
     """What answers at a remote's URL: it counts who comes, and makes trouble."""
 
     def __init__(
-        self, mode: RemoteMode, bare: Git, message: str, times: int | None, arm: Arm | None, lock: GitLock | None
+        self, mode: RemoteMode, bare: Git, message: str, times: int | None, arm: Arm, lock: GitLock | None
     ) -> None:
         """``times``: how often there is trouble; None for good. ``arm`` is told of each; ``lock`` goes with the last."""
         self.mode = mode
@@ -108,8 +108,7 @@ class Side:
     def _trouble(self, request: Request) -> None:
         """Note a trouble that was made; after the last one all is well."""
         self.troubles += 1
-        if self._arm is not None:
-            self._arm.fire(f"{self.mode}, {_WORDS.get(request.service, 'look')}")
+        self._arm.fire(f"{self.mode}, {_WORDS.get(request.service, 'look')}")
         if self.troubles == self._times:
             self._well = True
             if self._lock is not None:
@@ -160,7 +159,7 @@ class Side:
 
     def break_off(self, request: Request) -> Reply | None:
         """Break the connection in the midst of the answer, or before a push is even looked at."""
-        if request.method == "GET" or request.body == b"0000" or _lists_for_a_clone(request.body):
+        if request.method == "GET" or _lists_for_a_clone(request.body):
             return serve(request, self._bare, {})
         reply = serve(request, self._bare, {}) if request.service == "git-upload-pack" else None
         self._trouble(request)
@@ -258,7 +257,7 @@ class Remotes:
         live = mode == "lock" and times is not None
         truth = _TRUTHS.get(mode, "live-contention" if live else "stale-state")
         what = f"a remote in the mode {mode!r}"
-        arm = None if mode == "ok" else self._faults.arm("git_remote", truth=truth, what=what, required=required)
+        arm = self._faults.arm("git_remote", truth=truth, what=what, required=required and mode != "ok")
         times = 1 if times is None and mode in _ONCE else times
         lock = self._locked(bare, live=live) if mode == "lock" else None
         side = Side(mode, bare, message or _MESSAGES.get(mode, ""), times, arm, lock)

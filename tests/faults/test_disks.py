@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -33,6 +34,32 @@ def test_a_file_that_is_full(full_disk: FullDisk, faults: Faults) -> None:
     )
     assert done.returncode
     assert [str(event) for event in faults.log] == ["full_disk: a file that is full [environment]"] * 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could do any harm")
+def test_the_machines_own_file_is_spared(full_disk: FullDisk, tmp_path: Path) -> None:
+    """Code that replaces a file where its links lead replaces its own: root could put anything in the place of the system's."""
+    (tmp_path / "new").write_text("content")
+    os.replace(tmp_path / "new", full_disk.file.resolve())
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+@pytest.mark.parametrize("refusal", [PermissionError(), None], ids=["forbidden", "no devices"])
+def test_where_no_device_can_be_made(
+    full_disk: FullDisk, monkeypatch: pytest.MonkeyPatch, refusal: OSError | None
+) -> None:
+    """A link to the system's own is as full."""
+
+    def mknod(path: Path, *_: object) -> None:
+        if refusal:
+            raise refusal
+        path.touch()  # as it looks where devices are ignored
+
+    monkeypatch.setattr(os, "mknod", mknod)
+    path = full_disk.file
+    assert path.is_symlink()
+    with pytest.raises(OSError, match="No space left"):
+        path.write_text("x")
 
 
 def test_git_on_a_full_disk(full_disk: FullDisk, isolated_git: Callable[..., Git]) -> None:
