@@ -107,7 +107,7 @@ def sweep(top: Path) -> list[Path]:
                 fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:  # it lives, or begins to, or somebody else sweeps it
                 continue
-            process.kill_bearers(MARK, folder.name)
+            process.end_bearers(MARK, folder.name)
             for record in _records(folder / _UNDO):
                 _undo(record)
             shutil.rmtree(folder, ignore_errors=True)
