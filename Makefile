@@ -8,7 +8,7 @@ READY := $(VENV)/ready
 PYTEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help gate lint test test-wheel coverage mutation real bench bench-rerun rerun-matrix soak-locks soak-breaker soak-faults truth clean
+.PHONY: help gate lint test test-wheel coverage mutation real bench bench-rerun rerun-matrix faults-matrix soak-locks soak-breaker soak-faults truth clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -50,6 +50,9 @@ bench-rerun: $(READY)  ## measure what retries of tests cost tests that pass, an
 
 rerun-matrix: $(READY)  ## the tests of retries with each pytest from 8.4 on, and beside other plugins
 	$(BIN)/python benchmarks/rerun_matrix.py
+
+faults-matrix: $(READY)  ## a sample that uses every fault fixture, with each pytest from 8.2 on, and in other surroundings
+	$(BIN)/python benchmarks/faults_matrix.py
 
 soak-locks: $(READY)  ## kill gits at random for SECONDS (600) while locks are recovered, and count what must not happen
 	$(BIN)/python benchmarks/soak_locks.py $(or $(SECONDS),600)

@@ -177,8 +177,8 @@ _SETTINGS = (".gitconfig", ".config/git/config", ".git-credentials")
 
 def _fingerprint(project: Path) -> Iterator[tuple[str, object]]:
     """The real repository's files, and the user's settings of git, each with size and time."""
-    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    yield from _status(home, _SETTINGS)
+    with contextlib.suppress(KeyError):  # a user that only the container knows has no home
+        yield from _status(Path(pwd.getpwuid(os.getuid()).pw_dir), _SETTINGS)
     for top in (project, *project.parents):
         if os.path.lexists(top / ".git"):
             yield from _status(_git_folder(top / ".git"), _MARKED)
@@ -205,7 +205,7 @@ def _status(top: Path, names: Iterable[str]) -> Iterator[tuple[str, object]]:
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path's, no error where we may not look: another's home, as some users have
         for folder, folders, files in os.walk(path):
             yield Path(folder), folders, [*files, *folders]
     else:
