@@ -39,11 +39,12 @@ mutation: $(VENV)/mutation  ## what the tests of core/ notice when it is changed
 real: $(READY)  ## take well-known projects through the gate, and write docs/real-projects.md
 	$(BIN)/python benchmarks/real.py
 
-bench: $(READY)  ## measure the gate, the search for locks, retries and breakers beside their peers, and write benchmarks/results.md
+bench: $(READY)  ## measure the gate, the search for locks, retries and breakers beside their peers, and what fault fixtures cost, and write benchmarks/results.md
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/locks.py
 	$(BIN)/python benchmarks/retry.py
 	$(BIN)/python benchmarks/breaker.py
+	$(BIN)/python benchmarks/faults.py
 
 bench-rerun: $(READY)  ## measure what retries of tests cost tests that pass, and write benchmarks/rerun.md
 	$(BIN)/python benchmarks/rerun.py

@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import stat
+import sys
 import threading
 import time
 
@@ -81,7 +82,10 @@ class Watch:
             found = {inode: descriptor for inode, descriptor in _sockets().items() if inode not in known}
             if found:
                 gc.collect()  # one that nothing refers to any more is a ResourceWarning's business
-            return [descriptor for inode, descriptor in _sockets().items() if inode in found]
+            standing = _of_standing_loop()
+            return [
+                descriptor for inode, descriptor in _sockets().items() if inode in found and descriptor not in standing
+            ]
 
         for descriptor in _settled(left):
             yield f"socket {_described(descriptor)}"
@@ -134,6 +138,21 @@ def _sockets() -> dict[int, int]:
                 if stat.S_ISSOCK(status.st_mode):
                     found[status.st_ino] = int(name)
     return found
+
+
+def _of_standing_loop() -> set[int]:
+    """The descriptors of the loop that pytest-asyncio leaves standing in this thread with its first test.
+
+    It asks for the thread's loop to put that back afterwards; where there is none, asyncio makes one for whoever asks.
+    """
+    if "pytest_asyncio" not in sys.modules or sys.version_info >= (3, 14):  # from there on asyncio makes none
+        return set()
+    import asyncio  # noqa: PLC0415 - it is there already
+
+    policy = asyncio.get_event_loop_policy()  # type: ignore[deprecated]
+    loop = getattr(getattr(policy, "_local", None), "_loop", None)
+    ends = (getattr(loop, name, None) for name in ("_ssock", "_csock"))  # by which other threads wake it up
+    return {end.fileno() for end in ends if end is not None}
 
 
 def _described(descriptor: int) -> str:

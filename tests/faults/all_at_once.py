@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_orxaq.faults import FaultServer, Faults, FullDisk, Hang, OnOutput
+from pytest_orxaq.faults import FaultServer, FullDisk, Hang, OnOutput
 
 
 Make = Callable[..., Any]
@@ -41,9 +41,8 @@ def read_only(readonly_tree: Make, tmp_path: Path) -> dict[str, int]:
     return modes
 
 
-@pytest.mark.usefixtures("no_leaks")
+@pytest.mark.usefixtures("no_leaks", "faults")
 def test_all_of_it(
-    faults: Faults,
     isolated_git: Make,
     stale_git_lock: Make,
     live_git_lock: Make,
@@ -107,5 +106,5 @@ def test_all_of_it(
                 interrupted_run(waiting, at=OnOutput("never"), cwd=tmp_path)
             case "crash_sweep":
                 crash_sweep(waiting, setup=lambda: isolated_git("swept").path, check=print)
-            case "full_disk":
+            case _:
                 full_disk.run(waiting, size="64k")
