@@ -58,7 +58,7 @@ class Leftovers:
 
         A test that was interrupted may have left something: of it pytest does not ask what ``no_leaks`` would find.
         """
-        process.kill_bearers(MARK, self.mark)
+        process.end_bearers(MARK, self.mark)
         for descriptor in (self._undo, self._alive):
             os.close(descriptor)
         shutil.rmtree(self.folder, ignore_errors=True)
