@@ -135,7 +135,6 @@ LOCKED = (
     "fatal: Unable to create '/x/.git/index.lock': File exists.",
     "error: cannot lock ref 'refs/heads/a': Unable to create '/x/.git/refs/heads/a.lock': File exists.",
     "error: could not lock config file .git/config: File exists",
-    "error: cannot lock ref 'refs/remotes/origin/a': is at 0123abc but expected 4567def",
     "Another git process seems to be running in this repository, e.g.",
     # sentences from git's po/, words from glibc's po/
     "Schwerwiegend: Konnte '/x/.git/index.lock' nicht erstellen: Die Datei existiert bereits.",
@@ -169,6 +168,14 @@ def test_git_locked(line: str) -> None:
     found = recognise(Facts(text=f"before\n{line}\nafter\n"), shipped()).decisive
     assert found is not None
     assert (found.action, found.line, found.number) == (Action.REPAIR, line, 2)
+
+
+def test_a_lost_race_is_no_lock() -> None:
+    """A reference that another git moved stands in nobody's way: the same again goes well, and nothing is to be cleared."""
+    line = "error: cannot lock ref 'refs/remotes/origin/a': is at 0123abc but expected 4567def"
+    found = recognise(Facts(text=line), shipped()).decisive
+    assert found is not None
+    assert found.action is Action.RETRY
 
 
 @pytest.mark.parametrize("line", NOT_LOCKED, ids=repr)

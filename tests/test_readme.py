@@ -1,6 +1,7 @@
 """What README and docs show is true."""
 
 import re
+import shlex
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ def shown() -> list[str]:
     return list(dict.fromkeys(line for line in lines if line.startswith("orxaq ")))
 
 
-@pytest.mark.parametrize("line", [line for line in shown() if "demo" not in line and " run " not in line])
+@pytest.mark.parametrize("line", [line for line in shown() if not re.match(r"orxaq (demo|run|faults)\b", line)])
 def test_shown_commands_work(project: Callable[..., Any], line: str) -> None:
     """Each command shown runs in a repository with passing checkpoints, and ends with 0."""
     makefile = ".PHONY: lint test\nlint:\n\t{python} -m compileall -q .\ntest:\n\t{python} -m pytest -q\n"
@@ -35,6 +36,26 @@ def test_shown_commands_work(project: Callable[..., Any], line: str) -> None:
     here.orxaq("gate")
     ran = here.orxaq(*line.split()[1:])
     assert ran.code == 0, ran.err
+
+
+RELEASE = """#!/bin/sh
+for attempt in 1 2 3; do git push -q origin main && exit; done
+exit 1
+"""
+
+
+def test_the_shown_faults_are_met(project: Callable[..., Any]) -> None:
+    """A release that pushes up to three times gets through what README puts in its way, and one that pushes once does not."""
+    (line,) = [line for line in shown() if line.startswith("orxaq faults")]
+    here = project({"release.sh": RELEASE})
+    (here.top / "release.sh").chmod(0o755)
+    here.git("init", "-q", "--bare", "../remote.git")
+    here.git("remote", "add", "origin", "../remote.git")
+    ran = here.orxaq(*shlex.split(line)[1:])
+    assert ran.code == 0, ran.err
+    assert here.git("rev-parse", "main") == here.git("-C", "../remote.git", "rev-parse", "main")
+    here.write({"release.sh": RELEASE.replace("1 2 3", "1")})
+    assert here.orxaq(*shlex.split(line)[1:]).code == 1
 
 
 @pytest.mark.parametrize("target", ["gate", "test"])

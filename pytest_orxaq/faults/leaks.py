@@ -68,7 +68,7 @@ class Watch:
         left = _settled(lambda: process.bearers(MARK, self._mark))
         for leaked in left:
             yield f"process {leaked.pid}, {leaked.command!r}"
-        process.kill_bearers(MARK, self._mark)
+        process.end_bearers(MARK, self._mark)
 
     def _threads_left(self) -> Iterator[str]:
         known = self._threads.union(*(snapshot.threads for snapshot in self._allowed))

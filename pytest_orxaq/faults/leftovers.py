@@ -55,7 +55,7 @@ class Leftovers:
 
     def end_started(self) -> None:
         """End what was started and still runs: when the folder is gone, nobody knows of it."""
-        process.kill_bearers(MARK, self.mark)
+        process.end_bearers(MARK, self.mark)
 
     def close(self) -> None:
         """All is undone: remove the folder."""
@@ -111,7 +111,7 @@ def sweep(top: Path) -> list[Path]:
                 fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:  # it lives, or begins to, or somebody else sweeps it
                 continue
-            process.kill_bearers(MARK, folder.name)
+            process.end_bearers(MARK, folder.name)
             for record in _records(folder / _UNDO):
                 _undo(record)
             shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 
-PAGES = sorted((Path(__file__).parents[2] / "docs" / "faults").glob("*.md"))
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "faults.md", *sorted((DOCS / "faults").glob("*.md"))]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
