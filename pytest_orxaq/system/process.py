@@ -766,12 +766,15 @@ def accompany(command: Sequence[str], *, environment: Mapping[str, str]) -> int:
             process.send_signal(number)
 
     with _children_countable(), _handled(pass_on):
+        early = len(heard)
         try:
             process = subprocess.Popen(command, env=environment, process_group=None if shared else 0)
         except OSError as error:
             raise MachineError(f"{command[0]} cannot be started: {error.strerror}") from error
-        for number in heard:
+        for number in heard[:early]:
             process.send_signal(number)
+        for number in heard[early:]:  # it was there already, and may have started others; the terminal told it too
+            pass_on(number, None)
         return process.wait()
 
 

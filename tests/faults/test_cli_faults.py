@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -203,6 +204,28 @@ def test_what_the_command_started_hears_of_it_too(started: Callable[..., subproc
     child = started("made-up & sh -c 'echo ready; read -r _; echo on'; exit")
     child.send_signal(signal.SIGTERM)
     assert (rest(child), child.wait(60)) == ("", 143)
+
+
+def test_a_signal_that_comes_while_the_command_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command may have started others before we know of it: they hear of it too."""
+    os.mkfifo(tmp_path / "said")
+    with open(os.open(tmp_path / "said", os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as said:
+
+        def hears() -> bytes:
+            assert select.select([said], [], [], 60)[0]
+            return said.read(100)
+
+        class Slow(subprocess.Popen[bytes]):
+            def __init__(self, *words: Any, **options: Any) -> None:
+                super().__init__(*words, **options)
+                assert hears() == b"ready\n"
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.setattr(subprocess, "Popen", Slow)
+        monkeypatch.setattr(process, "_at_the_terminal", lambda: False)
+        script = f"exec >{tmp_path}/said; sh -c 'echo ready; sleep 600'; exit"
+        assert process.accompany(["sh", "-c", script], environment=os.environ) == -signal.SIGTERM
+        assert hears() == b""  # nobody is left who could say more
 
 
 def test_ctrl_c_at_a_terminal(started: Callable[..., subprocess.Popen[str]]) -> None:
