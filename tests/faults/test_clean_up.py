@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,16 @@ def listening() -> set[int]:
     """The ports of this machine at which somebody listens. To bind one tells less: connections that are over keep it for a while."""
     lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()]
     return {int(words[1].rpartition(":")[2], 16) for words in lines if words[3] == "0A"}
+
+
+def in_use(port: int) -> str:
+    """Why nobody can have the port; empty if one can."""
+    with socket.socket() as mine:
+        try:
+            mine.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.strerror or "in use"
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +90,12 @@ class Sample:
         for port in self.made["ports"]:
             if port in listening():
                 yield f"a server at port {port}"
-        with socket.socket() as mine:
-            try:
-                mine.bind(("127.0.0.1", self.made["refused"]))
-            except OSError as error:
-                yield f"port {self.made['refused']}: {error.strerror}"
+        until = time.monotonic() + 10
+        while reason := in_use(self.made["refused"]):
+            # Somebody else's connection may have been given the number for a moment; what is left keeps it for good.
+            if time.monotonic() > until:
+                yield f"port {self.made['refused']}: {reason}"
+                break
 
     def _trees(self) -> Iterator[str]:
         mounts = Path("/proc/self/mounts").read_text()
