@@ -30,7 +30,7 @@ def whole(number: object, what: str, *, least: int = 0, most: int | None = None)
     """Raise UsageError for what is no whole number from ``least`` to ``most``; ``what`` is the option's name."""
     if type(number) is not int or number < least or (most is not None and number > most):
         upto = "" if most is None else f" to {most:,}"
-        raise UsageError(f"{what}={number!r} is none.", advice=f"A whole number from {least}{upto}.")
+        raise UsageError(f"{what}={number!r} is not possible.", advice=f"A whole number from {least}{upto}.")
 
 
 def seconds(number: object, what: str, *, more_than: float | None = None) -> None:
@@ -59,7 +59,7 @@ def _number(number: object, what: str, sort: str, more_than: float | None) -> No
     fits = isinstance(number, int | float) and type(number) is not bool and math.isfinite(number)
     if not fits or number < 0 or (more_than is not None and number <= more_than):  # type: ignore[operator]
         bound = "from 0" if more_than is None else f"more than {more_than:g}"
-        raise UsageError(f"{what}={number!r} is none.", advice=f"{sort}, {bound}.")
+        raise UsageError(f"{what}={number!r} is not possible.", advice=f"{sort}, {bound}.")
 
 
 def text(words: object, what: str, *, raw: bool = False) -> None:

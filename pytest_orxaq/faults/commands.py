@@ -403,6 +403,10 @@ class Commands:
     def _room(self) -> Path:
         """A folder whose programs can be started, and that a PATH can name."""
         room = self._faults.new_room()
+        if not os.access(INTERPRETER[0], os.X_OK):
+            self._faults.lacks(
+                f"No program of Python's can be started: {INTERPRETER[0] or 'its interpreter'} cannot be."
+            )
         if os.pathsep in str(room):
             self._faults.lacks(f"No PATH can name a folder with {os.pathsep!r} in its name: {room}")
         if os.statvfs(room).f_flag & getattr(os, "ST_NOEXEC", 0):

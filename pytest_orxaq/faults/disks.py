@@ -82,9 +82,12 @@ class FullDisk:
         Raises UsageError for a size or set-up that is none, and TimeoutExpired.
         """
         environment = dict(os.environ if env is None else env)
-        _check(command, size, setup, timeout, environment.get("PATH", os.defpath))
+        _check(command, size, setup, timeout)
         way, room = entrance(self._faults), self._faults.new_room()
         spelled = [os.fspath(word) for word in command]
+        if os.sep not in spelled[0]:
+            advice = "What setup makes on the disk is called as ./NAME."
+            choices.program(spelled[0], advice, environment.get("PATH", os.defpath))
         told, disk = room / "told", room / "disk"
         disk.mkdir()
         words = ("sh", "-c", _ON_A_DISK, "sh", str(told), str(disk), size, setup, *spelled)
@@ -123,18 +126,13 @@ class FullDisk:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def _check(
-    command: Sequence[str | os.PathLike[str]], size: object, setup: object, timeout: object, search: str
-) -> None:
+def _check(command: object, size: object, setup: object, timeout: object) -> None:
     """Raise UsageError for what cannot be run: a shell would take it, and end like a command that has no room."""
     if not isinstance(size, str) or not _SIZE.match(size):
         raise UsageError(f"{size!r} is no size of a disk.", advice="Say it in bytes, or as in 256k, 4m or 1g.")
     choices.command_line(command)
     choices.text(setup, "setup")
     choices.seconds(timeout, "timeout", more_than=0)
-    name = os.fspath(command[0])
-    if os.sep not in name:
-        choices.program(name, "What setup makes on the disk is called as ./NAME.", search)
 
 
 def _is_device(path: Path) -> bool:

@@ -91,7 +91,8 @@ class Watch:
         before = self._allowed[-1]
         if now.directory not in {snapshot.directory for snapshot in self._allowed}:
             yield f"the working folder: it is {now.directory}, and was {before.directory}"
-            os.chdir(before.directory)
+            with contextlib.suppress(FileNotFoundError):  # it may have been gone before
+                os.chdir(before.directory)
         for name in sorted({*now.variables, *before.variables}):
             value = now.variables.get(name)
             if value not in {snapshot.variables.get(name) for snapshot in self._allowed}:
@@ -177,8 +178,8 @@ _SETTINGS = (".gitconfig", ".config/git/config", ".git-credentials")
 
 def _fingerprint(project: Path) -> Iterator[tuple[str, object]]:
     """The real repository's files, and the user's settings of git, each with size and time."""
-    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    yield from _status(home, _SETTINGS)
+    with contextlib.suppress(KeyError):  # in a container, a number may be of no user
+        yield from _status(Path(pwd.getpwuid(os.getuid()).pw_dir), _SETTINGS)
     for top in (project, *project.parents):
         if os.path.lexists(top / ".git"):
             yield from _status(_git_folder(top / ".git"), _MARKED)
@@ -205,7 +206,7 @@ def _status(top: Path, names: Iterable[str]) -> Iterator[tuple[str, object]]:
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    if path.is_dir():
+    if os.path.isdir(path):  # False too where the folder above may not be entered
         for folder, folders, files in os.walk(path):
             yield Path(folder), folders, [*files, *folders]
     else:

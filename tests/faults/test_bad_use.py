@@ -194,7 +194,7 @@ def test_disks(full_disk: Any) -> None:
         "no command 'gti' on the PATH. Did you mean 'git'": (lambda disk: disk.run(["gti", "gc"]),),
         "is no size of a disk": (lambda disk: disk.run(["ls"], size=256), lambda disk: disk.run(["ls"], size=None)),
         "is no text": (lambda disk: disk.run(["ls"], setup=["true"]),),
-        "timeout=.* is none": (
+        "timeout=.* is not possible": (
             lambda disk: disk.run(["ls"], timeout=None),
             lambda disk: disk.run(["ls"], timeout=0),
         ),
@@ -345,7 +345,7 @@ def test_a_log_that_cannot_be_read(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "What the faults did cannot be told: ZeroDivisionError: *",
-            "(what happened cannot be told: ZeroDivisionError*",
+            "1. (what happened cannot be told: ZeroDivisionError*",
         ]
     )
     assert (pytester.path / "base" / "undone").exists()
