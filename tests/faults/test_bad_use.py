@@ -366,10 +366,21 @@ def test_a_test_that_removes_its_folder(pytester: pytest.Pytester) -> None:
             flaky_command("ls")
             subprocess.run(["ls"])
             shutil.rmtree(tmp_path)
+
+        def test_takes_a_lock(live_git_lock, merge_conflict, full_disk, tmp_path):
+            live_git_lock(merge_conflict())
+            full_disk.file
+            shutil.rmtree(tmp_path)
         """
     )
     result = pytester.runpytest_inprocess("-p", "no:randomly")
-    result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines(["Never fired: flaky_command: ls=1*fail. Or nobody can know: the test has removed *"])
+    result.assert_outcomes(passed=3, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "Never fired: flaky_command: ls=1*fail. Or nobody can know: the test has removed *",
+            "The live lock *index.lock was removed.*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
     assert shutil.which("ls")
     assert subprocess.run(["ls"], check=False, capture_output=True).returncode == 0
