@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from ..errors import UsageError
 from . import choices, messages
-from .acting import LOOP, Exchange, act, act_on_stream
+from .acting import LOOP, Exchange, act, act_on_stream, next_request
 from .listening import HOST, Listener
-from .messages import Answer, MalformedError, Request
+from .messages import Answer, Request
 from .scripts import Script
 from .steps import (
     MOST,
@@ -223,21 +223,12 @@ class FaultServer(Server):
     def _serve(self, wire: Wire) -> None:
         keeps = True
         while keeps and self._listener.listens:
-            try:
-                request = messages.read_request(
-                    wire.reader,
-                    lambda: wire.send(b"HTTP/1.1 100 Continue\r\n\r\n"),
-                    lambda: self._faults.since(_now()),
-                )
-            except MalformedError as error:
-                bad = Answer(status=400, body=str(error).encode())
-                return wire.send(bad.head(length=len(bad.body), keeps=False) + bad.body)
+            request = next_request(wire, lambda: self._faults.since(_now()))
             if request is None:
-                return None
+                return
             wire.idle = False
             keeps = self._answer(wire, request)
             wire.idle = True
-        return None
 
     def _answer(self, wire: Wire, request: Request) -> bool:
         """Take the next step and do it; whether the connection is kept."""
