@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from ..errors import UsageError
 
@@ -72,6 +72,17 @@ def callback(function: object, what: str) -> None:
     """Raise UsageError for what cannot be called."""
     if not callable(function):
         raise UsageError(f"{what}={function!r} cannot be called.", advice="Give a function, not what it returns.")
+
+
+def variables(said: object) -> None:
+    """Raise UsageError for what is no environment; None is that of now."""
+    if said is None:
+        return
+    if not isinstance(said, Mapping):
+        raise UsageError(f"env={said!r} is no environment.", advice="A dict: {'LANG': 'C'}.")
+    for name, value in said.items():
+        text(name, "the name of a variable", raw=True)
+        text(value, f"env[{name!r}]", raw=True)
 
 
 def program(name: str, advice: str, search: str | None = None) -> None:

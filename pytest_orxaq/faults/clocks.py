@@ -35,8 +35,8 @@ class Clocks:
         if self._made:
             raise UsageError("This test has its clock already.", advice="One is for all; advance() moves it.")
         choices.seconds(limit, "limit", more_than=0)
-        if isinstance(also, str):
-            raise UsageError(f"also={also!r} is one text.", advice=f"It is a list: [{also!r}].")
+        if isinstance(also, str) or not isinstance(also, Sequence):
+            raise UsageError(f"also={also!r} is no list.", advice=f"It is a list: ['{also}'].")
         clock = SkipClock(self._faults, limit)
         places = [_place(path) for path in also]
 

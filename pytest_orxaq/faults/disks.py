@@ -81,6 +81,7 @@ class FullDisk:
 
         Raises UsageError for a size or set-up that is none, and TimeoutExpired.
         """
+        choices.variables(env)
         environment = dict(os.environ if env is None else env)
         _check(command, size, setup, timeout)
         way, room = entrance(self._faults), self._faults.new_room()
@@ -132,6 +133,7 @@ def _check(command: object, size: object, setup: object, timeout: object) -> Non
         raise UsageError(f"{size!r} is no size of a disk.", advice="Say it in bytes, or as in 256k, 4m or 1g.")
     choices.command_line(command)
     choices.text(setup, "setup")
+    choices.command_line([setup])
     choices.seconds(timeout, "timeout", more_than=0)
 
 

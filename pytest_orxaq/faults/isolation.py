@@ -14,6 +14,7 @@ from .shim import ASIDE
 
 
 EPOCH = 1_700_000_000  # of the first commit, Unix time
+_LONGEST = 255  # bytes of one name in a folder
 TICK = 60  # seconds from one commit to the next
 LOCK_SUFFIX = ".lock"
 BLOCKING = frozenset({"packed-refs.new", "gc.pid"})  # no locks by name, yet they block like some
@@ -153,6 +154,8 @@ def within(folder: Path, name: object, what: str) -> Path:
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UsageError(f"{name!r} is no name of a {what}.", advice="Say it as a text, such as 'one'.")
     path = folder / name
+    if any(len(os.fsencode(part)) > _LONGEST for part in path.parts):
+        raise UsageError(f"{name!r} is no name of a {what}.", advice=f"It is longer than {_LONGEST} bytes.")
     if Path(os.path.normpath(folder)) not in Path(os.path.normpath(path)).parents:
         raise UsageError(f"{name!r} is no name of a {what} below {folder}.", advice="Nothing is written elsewhere.")
     return path

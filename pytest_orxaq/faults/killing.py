@@ -126,6 +126,7 @@ class Run:
     ) -> None:
         choices.command_line(command)
         choices.seconds(timeout, "timeout", more_than=0)
+        choices.variables(environment)
         self.command = [os.fspath(word) for word in command]
         self.folder = Path(folder or ".").absolute()
         if not self.folder.is_dir():
@@ -161,6 +162,8 @@ class Run:
         self, faults: Faults, changes: Mapping[str, str], descriptor: int = -1
     ) -> "Iterator[tuple[Companion, _Listening]]":
         """While it runs; then all of it is killed. ``descriptor``: wakes up who listens, besides what it says."""
+        if os.sep not in self.command[0]:
+            choices.program(self.command[0], "Say one that is installed, or its path.", self.search)
         with ExitStack() as stack:
             said = faults.new_room() / "said"
             os.mkfifo(said)

@@ -90,6 +90,7 @@ def watch(moment: Moment, faults: Faults, folder: Path, search: str, stack: Exit
         case OnOutput(regex=regex):
             return Watch(reached=_finder(regex))
         case OnFile(path=path) if str(path) not in {"", "."}:
+            choices.path(path)
             arrival = stack.enter_context(Arrival(folder / path))
             return Watch(reached=lambda _: arrival.happened(), descriptor=arrival.descriptor)
         case OnCommand(name=name, n=n, phase=phase):

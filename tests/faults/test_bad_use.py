@@ -24,6 +24,7 @@ from pytest_orxaq.faults import (
     Reset,
     Slow,
     Status,
+    SweepFailed,
     Truncate,
 )
 
@@ -82,6 +83,7 @@ def test_repositories(isolated_git: object, merge_conflict: object) -> None:
             lambda git: git(name=""),
             lambda git: git(name=" "),
             lambda git: git(name="a\0b"),
+            lambda git: git(name="x" * 300),
             lambda git: git(name=5),
         ),
     }
@@ -175,6 +177,10 @@ def test_moments(killed_process: object, tmp_path: Path) -> None:
             lambda kill: kill(nap, when=OnCommand("git", "1")),  # type: ignore[arg-type]
         ),
         "There is no folder /.*nowhere": (lambda kill: kill(nap, when=After(0), cwd=tmp_path / "nowhere"),),
+        "no command 'gti' on the PATH. Did you mean 'git'": (lambda kill: kill(["gti"], when=After(0)),),
+        "is no environment": (lambda kill: kill(nap, when=After(0), env=5),),
+        r"env\['A'\]=1 is no text": (lambda kill: kill(nap, when=After(0), env={"A": 1}),),
+        "is no path": (lambda kill: kill(nap, when=OnFile(5)),),  # type: ignore[arg-type]
         "is no command": (lambda kill: kill("sleep 60", when=After(0)), lambda kill: kill(5, when=After(0))),
         "is no word of a command": (
             lambda kill: kill(["sleep", 60], when=After(0)),
@@ -182,6 +188,22 @@ def test_moments(killed_process: object, tmp_path: Path) -> None:
         ),
     }
     assert accepted(uses, killed_process) == []
+
+
+def test_sweeps(crash_sweep: object, tmp_path: Path) -> None:
+    """Functions that cannot be called, and numbers that are none; a check that takes something else is told of, like any."""
+
+    def sweep(**options: object) -> Use:
+        return lambda make: make(["git", "version"], **{"setup": lambda: tmp_path, "check": lambda *_: None, **options})
+
+    uses: dict[str, tuple[Use, ...]] = {
+        "cannot be called": (sweep(setup=5), sweep(check=5)),
+        "A whole number from 1": (sweep(max_points="1"), sweep(max_points=0), sweep(reruns=1.5)),
+        "Seconds, more than 0": (sweep(timeout=0), sweep(timeout="1")),
+    }
+    assert accepted(uses, crash_sweep) == []
+    with pytest.raises(SweepFailed, match=r"TypeError at sweeps\.py:\d+: .*takes 0 positional arguments"):
+        sweep(check=lambda: None)(crash_sweep)
 
 
 # ---------------------------------------------------------------- the machine, the clock, calls
@@ -193,7 +215,9 @@ def test_disks(full_disk: Any) -> None:
         "'git gc' is no command": (lambda disk: disk.run("git gc"),),
         "no command 'gti' on the PATH. Did you mean 'git'": (lambda disk: disk.run(["gti", "gc"]),),
         "is no size of a disk": (lambda disk: disk.run(["ls"], size=256), lambda disk: disk.run(["ls"], size=None)),
-        "is no text": (lambda disk: disk.run(["ls"], setup=["true"]),),
+        "is no text": (lambda disk: disk.run(["ls"], setup=["true"]), lambda disk: disk.run(["ls"], env={"A": 1})),
+        "has a zero byte": (lambda disk: disk.run(["ls"], setup="a\0b"),),
+        "is no environment": (lambda disk: disk.run(["ls"], env=5),),
         "timeout=.* is not possible": (
             lambda disk: disk.run(["ls"], timeout=None),
             lambda disk: disk.run(["ls"], timeout=0),
@@ -221,6 +245,7 @@ def test_clocks(virtual_clock: object) -> None:
             lambda make: make(limit=True),
         ),
         r"It is a list: \['bot:sleep'\]": (lambda make: make(also="bot:sleep"),),
+        "also=5 is no list": (lambda make: make(also=5),),
         "is no text": (lambda make: make(also=[5]),),
         "Seconds, from 0": (lambda make: make().advance("1"),),
     }
