@@ -8,7 +8,7 @@ READY := $(VENV)/ready
 PYTEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help gate lint test test-wheel coverage mutation real bench bench-rerun rerun-matrix soak-locks soak-breaker soak-faults truth clean
+.PHONY: help gate lint test test-wheel coverage mutation real bench bench-rerun rerun-matrix faults-matrix soak-locks soak-breaker soak-faults truth clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | column -t -s:
@@ -39,17 +39,21 @@ mutation: $(VENV)/mutation  ## what the tests of core/ notice when it is changed
 real: $(READY)  ## take well-known projects through the gate, and write docs/real-projects.md
 	$(BIN)/python benchmarks/real.py
 
-bench: $(READY)  ## measure the gate, the search for locks, retries and breakers beside their peers, and write benchmarks/results.md
+bench: $(READY)  ## measure the gate, the search for locks, retries and breakers beside their peers, and what fault fixtures cost, and write benchmarks/results.md
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/locks.py
 	$(BIN)/python benchmarks/retry.py
 	$(BIN)/python benchmarks/breaker.py
+	$(BIN)/python benchmarks/faults.py
 
 bench-rerun: $(READY)  ## measure what retries of tests cost tests that pass, and write benchmarks/rerun.md
 	$(BIN)/python benchmarks/rerun.py
 
 rerun-matrix: $(READY)  ## the tests of retries with each pytest from 8.4 on, and beside other plugins
 	$(BIN)/python benchmarks/rerun_matrix.py
+
+faults-matrix: $(READY)  ## a sample that uses every fault fixture, with each pytest from 8.2 on, and in other surroundings
+	$(BIN)/python benchmarks/faults_matrix.py
 
 soak-locks: $(READY)  ## kill gits at random for SECONDS (600) while locks are recovered, and count what must not happen
 	$(BIN)/python benchmarks/soak_locks.py $(or $(SECONDS),600)

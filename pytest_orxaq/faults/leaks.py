@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import stat
+import sys
 import threading
 import time
 
@@ -67,7 +68,7 @@ class Watch:
         left = _settled(lambda: process.bearers(MARK, self._mark))
         for leaked in left:
             yield f"process {leaked.pid}, {leaked.command!r}"
-        process.kill_bearers(MARK, self._mark)
+        process.end_bearers(MARK, self._mark)
 
     def _threads_left(self) -> Iterator[str]:
         known = self._threads.union(*(snapshot.threads for snapshot in self._allowed))
@@ -81,7 +82,10 @@ class Watch:
             found = {inode: descriptor for inode, descriptor in _sockets().items() if inode not in known}
             if found:
                 gc.collect()  # one that nothing refers to any more is a ResourceWarning's business
-            return [descriptor for inode, descriptor in _sockets().items() if inode in found]
+            standing = _of_standing_loop()
+            return [
+                descriptor for inode, descriptor in _sockets().items() if inode in found and descriptor not in standing
+            ]
 
         for descriptor in _settled(left):
             yield f"socket {_described(descriptor)}"
@@ -137,6 +141,21 @@ def _sockets() -> dict[int, int]:
     return found
 
 
+def _of_standing_loop() -> set[int]:
+    """The descriptors of the loop that pytest-asyncio leaves standing in this thread with its first test.
+
+    It asks for the thread's loop to put that back afterwards; where there is none, asyncio makes one for whoever asks.
+    """
+    if "pytest_asyncio" not in sys.modules or sys.version_info >= (3, 14):  # from there on asyncio makes none
+        return set()
+    import asyncio  # noqa: PLC0415 - it is there already
+
+    policy = asyncio.get_event_loop_policy()  # type: ignore[deprecated]
+    loop = getattr(getattr(policy, "_local", None), "_loop", None)
+    ends = (getattr(loop, name, None) for name in ("_ssock", "_csock"))  # by which other threads wake it up
+    return {end.fileno() for end in ends if end is not None}
+
+
 def _described(descriptor: int) -> str:
     """A socket in words."""
     try:
@@ -178,7 +197,7 @@ _SETTINGS = (".gitconfig", ".config/git/config", ".git-credentials")
 
 def _fingerprint(project: Path) -> Iterator[tuple[str, object]]:
     """The real repository's files, and the user's settings of git, each with size and time."""
-    with contextlib.suppress(KeyError):  # in a container, a number may be of no user
+    with contextlib.suppress(KeyError):  # a user that only the container knows has no home
         yield from _status(Path(pwd.getpwuid(os.getuid()).pw_dir), _SETTINGS)
     for top in (project, *project.parents):
         if os.path.lexists(top / ".git"):
@@ -206,7 +225,7 @@ def _status(top: Path, names: Iterable[str]) -> Iterator[tuple[str, object]]:
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    if os.path.isdir(path):  # False too where the folder above may not be entered
+    if os.path.isdir(path):  # unlike Path's, no error where we may not look: another's home, as some users have
         for folder, folders, files in os.walk(path):
             yield Path(folder), folders, [*files, *folders]
     else:

@@ -54,7 +54,11 @@ class Leftovers:
         os.write(self._undo, json.dumps(record).encode() + b"\n")
 
     def close(self) -> None:
-        """All is undone: remove the folder."""
+        """All is undone: end what was started and still runs, and remove the folder, for nobody else would know of it then.
+
+        A test that was interrupted may have left something: of it pytest does not ask what ``no_leaks`` would find.
+        """
+        process.end_bearers(MARK, self.mark)
         for descriptor in (self._undo, self._alive):
             os.close(descriptor)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -107,7 +111,7 @@ def sweep(top: Path) -> list[Path]:
                 fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:  # it lives, or begins to, or somebody else sweeps it
                 continue
-            process.kill_bearers(MARK, folder.name)
+            process.end_bearers(MARK, folder.name)
             for record in _records(folder / _UNDO):
                 _undo(record)
             shutil.rmtree(folder, ignore_errors=True)

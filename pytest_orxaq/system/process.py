@@ -344,11 +344,24 @@ def bearers(name: str, mark: str) -> list[LeakedProcess]:
     return _described(found)
 
 
-def kill_bearers(name: str, mark: str) -> list[LeakedProcess]:
-    """Kill all that bear a mark, and whatever they start meanwhile; what still lives after a moment."""
-    until = time.monotonic() + supervisor.SWEEP
-    while (found := bearers(name, mark)) and time.monotonic() < until:
-        _kill([process.pid for process in found])
+def end_bearers(name: str, mark: str) -> list[LeakedProcess]:
+    """End all that bear a mark, and whatever they start meanwhile; what still lives after that.
+
+    Each is asked first, for git takes its locks away then, and killed after a grace.
+    """
+    asked: set[int] = set()
+    found = bearers(name, mark)
+    for number, patience in ((signal.SIGTERM, ASK_GRACE), (signal.SIGKILL, supervisor.SWEEP)):
+        until = time.monotonic() + patience
+        while (found := bearers(name, mark)) and time.monotonic() < until:
+            for process in found:
+                if number == signal.SIGKILL or process.pid not in asked:
+                    with contextlib.suppress(OSError):  # it has ended meanwhile
+                        os.kill(process.pid, number)
+            asked.update(process.pid for process in found)
+            time.sleep(0.005)
+        if not found:
+            break
     return found
 
 

@@ -236,3 +236,21 @@ def test_a_folder_that_was_gone_before(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("-p", "no:randomly")
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["the working folder: it is *, and was a folder that is gone"])
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio makes no loop unasked there")
+@pytest.mark.parametrize("asyncio_plugin", [True, False])
+def test_a_loop_that_stands_ready(pytester: pytest.Pytester, asyncio_plugin: bool) -> None:
+    """The loop that pytest-asyncio leaves in the thread with its first test is not the test's; one that a test leaves is."""
+    pytester.makepyfile(
+        **({"pytest_asyncio": ""} if asyncio_plugin else {}),
+        conftest="import pytest_asyncio" if asyncio_plugin else "",
+        test_one="""
+            import asyncio
+
+            def test_one(no_leaks):
+                asyncio.set_event_loop(asyncio.new_event_loop())
+        """,
+    )
+    result = pytester.runpytest_subprocess("-p", "no:asyncio")
+    result.assert_outcomes(passed=1, errors=not asyncio_plugin)

@@ -247,7 +247,9 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
         said += process.stdout.read()
         assert process.wait(BOUND) == -signal.SIGKILL
     acknowledged = int(said.splitlines()[-1])
-    written = [event["seq"] for event in lines(files(tmp_path)[0])[1:]]
+    # SIGKILL may cut the line that is being written, between two pages; nobody was told of that one.
+    whole = files(tmp_path)[0].read_bytes().rpartition(b"\n")[0].splitlines()
+    written = [json.loads(line)["seq"] for line in whole[1:]]
     assert written == list(range(1, len(written) + 1))
     assert len(written) >= acknowledged >= 1000
 
