@@ -487,6 +487,8 @@ def test_connections_are_kept(fault_server: FaultServer) -> None:
         b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET / HTTP/1.1\r\n" + b"X: 1\r\n" * 200 + b"\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n",
     ],
 )
 def test_what_is_no_request(request_: bytes, fault_server: FaultServer) -> None:
