@@ -66,19 +66,21 @@ class Plan:
         return "->".join([*map(str, before), counted, *after])
 
 
-def parse(text: str, known: Collection[str]) -> Plan:
+def parse(text: str, known: Collection[str], *, sorts: str = "") -> Plan:
     """The plan that a text describes; ``known`` are the names that may happen, besides ``ok``.
+
+    ``sorts`` says in words which these are, where they are too many to be read.
 
     Raises UsageError with the place, the names known and what may have been meant.
     """
-    steps = [_step(part, text, sorted({*known, OK.name})) for part in text.split("->")]
+    steps = [_step(part, text, sorted({*known, OK.name}), sorts) for part in text.split("->")]
     last, counted = steps[-1]
     if counted:
         return Plan(steps=tuple(step for step, _ in steps))
     return Plan(steps=tuple(step for step, _ in steps[:-1]), then=last)
 
 
-def _step(part: str, text: str, known: Collection[str]) -> tuple[Step, bool]:
+def _step(part: str, text: str, known: Collection[str], sorts: str) -> tuple[Step, bool]:
     """One step, and whether its count was said."""
     found = _STEP.match(part)
     if not found:
@@ -91,7 +93,9 @@ def _step(part: str, text: str, known: Collection[str]) -> tuple[Step, bool]:
     if name not in known:
         near = get_close_matches(name, known, n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"The plan {text!r} says {name!r}.{meant}", advice=f"What can happen: {', '.join(known)}.")
+        raise UsageError(
+            f"The plan {text!r} says {name!r}.{meant}", advice=f"What can happen: {sorts or ', '.join(known)}."
+        )
     if count is not None and not 1 <= int(count) <= MOST:
         raise UsageError(f"The plan {text!r} counts to {count}.", advice=f"A count is from 1 to {MOST:,}.")
     words = tuple(word.strip() for word in arguments.split(",")) if arguments and arguments.strip() else ()

@@ -2,6 +2,16 @@
 
 The fixtures stand in :mod:`.fixtures`, which pytest loads. Here are the words that tests need besides them: what they
 hand to a fixture, and the types of what it returns.
+
+Where what is, each after what it is made of::
+
+    shared      choices, leftovers, troubles, leaks, reporting, fixtures; presets, around (for the command line)
+    git         shim (also for commands), isolation; recipes, stepping, holders, identity, handles, locks; conflicts
+    commands    commands, arrivals, moments, killing, sweeps
+    calls       outcomes, targets, calls
+    time        clock, loops, clocks
+    network     wires, listening, messages, steps, scripts, acting, server; gitserver, remotes; ports
+    machine     namespaces, disks, readonly
 """
 
 from importlib import import_module

@@ -6,14 +6,25 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .messages import Answer, Request
+from .messages import Answer, MalformedError, Request, read_request
 from .steps import Drip, Garbage, Hang, Ok, Redirect, Reset, Slow, Status, Step, Truncate
 from .wires import Wire
 
 
 LOOP = "/.orxaq/loop"  # redirects to itself
 FILLER = b"."
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS = {204, 304}
+
+
+def next_request(wire: Wire, now: Callable[[], float]) -> Request | None:
+    """What is asked next on a connection; None if nothing is, or if it is no request: who has sent that is told so."""
+    try:
+        return read_request(wire.reader, lambda: wire.send(_CONTINUE), now)
+    except MalformedError as error:
+        bad = Answer(status=400, body=str(error).encode())
+        wire.send(bad.head(length=len(bad.body), keeps=False) + bad.body)
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

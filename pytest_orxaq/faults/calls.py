@@ -157,7 +157,7 @@ class Calls:
 
         Raises UsageError for what cannot be read, found or replaced.
         """
-        check(then, ("ok", "repeat", "error"), "then")
+        check(then, ("ok", "repeat", "error"), "value of then")
         if target is not None and wraps is not None:
             raise UsageError("Both target= and wraps= say what the real thing is.", advice="Give one of them.")
         if wraps is not None and not callable(wraps):

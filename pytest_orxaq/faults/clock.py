@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from ..errors import UsageError
+from . import choices
 from .troubles import Faults
 
 
@@ -72,8 +72,7 @@ class SkipClock:
 
     def advance(self, seconds: float) -> None:
         """Let so many seconds go by at once; they count as no sleep. Raises UsageError for less than none."""
-        if not 0 <= seconds < math.inf:
-            raise UsageError(f"A clock cannot be advanced by {seconds!r} seconds.", advice="It never goes back.")
+        choices.seconds(seconds, "seconds")  # it never goes back
         with self._mutex:
             self._ahead += math.ceil(seconds * _SECOND)
 

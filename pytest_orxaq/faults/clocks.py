@@ -1,6 +1,5 @@
 """A test comes to its clock: the functions of the module ``time``, and the loops of asyncio, are others until its end."""
 
-import math
 import time
 
 from collections.abc import Callable, Sequence
@@ -8,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from ..errors import UsageError
-from . import targets
+from . import choices, targets
 from .choices import meant
 from .clock import SkipClock
 from .loops import skipping
@@ -35,8 +34,9 @@ class Clocks:
         """
         if self._made:
             raise UsageError("This test has its clock already.", advice="One is for all; advance() moves it.")
-        if not 0 < limit < math.inf:
-            raise UsageError(f"limit={limit!r} is no limit.", advice="Seconds, more than 0.")
+        choices.seconds(limit, "limit", more_than=0)
+        if isinstance(also, str) or not isinstance(also, Sequence):
+            raise UsageError(f"also={also!r} is no list.", advice=f"It is a list: ['{also}'].")
         clock = SkipClock(self._faults, limit)
         places = [_place(path) for path in also]
 

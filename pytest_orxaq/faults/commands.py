@@ -1,19 +1,17 @@
 """Commands that fail on purpose: a real executable in front of the real one, for whoever calls it by its name."""
 
 import ast
-import difflib
 import fcntl
 import functools
 import marshal
 import os
 import re
-import shutil
 import signal as signals
 import sys
 import time
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,7 +19,7 @@ from typing import Literal, get_args
 from ..core import faultplans
 from ..core.faultplans import Plan, Step
 from ..errors import UsageError
-from . import shim
+from . import choices, shim
 from .presets import PRESETS, Preset
 from .troubles import FaultEvent, Faults, Truth
 
@@ -39,6 +37,7 @@ _NOTHING_TO_RUN = "Say then='fail' or then='ok' for a command that is not instal
 # What starts the shim: isolated from Python's own variables, and without looking for packages, which takes long.
 INTERPRETER: tuple[str, ...] = (sys.executable, "-ISXutf8")
 
+_NAME = re.compile(r"[^/\0\n]{1,255}")  # of a file in a folder of the PATH
 _HARMLESS = {"SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGINFO"}
 
 
@@ -96,6 +95,7 @@ def _outcome(step: Step, trouble: Trouble, then: Then, ends_well: bool) -> Outco
     """What a step of a plan stands for. Raises UsageError for arguments that it cannot have."""
     words = str(replace(step, count=1))
     if step.name == "ok":
+        _allow(step, 0)
         kind = "real" if then == "real" else "exit"
         return Outcome(words=words, truth=None, order=(kind, 0, b"", b"", 0.0, False))
     kind, number = "exit", trouble.rc
@@ -126,8 +126,9 @@ def _allow(step: Step, most: int) -> None:
         )
 
 
-def _exit_code(said: str | int) -> int:
-    code = int(said) if isinstance(said, int) or (said.isascii() and said.isdigit()) else -1
+def _exit_code(said: object) -> int:
+    digits = isinstance(said, str) and said.isascii() and said.isdigit()
+    code = int(str(said)) if type(said) is int or digits else -1
     if not 0 <= code <= 255:
         raise UsageError(f"{said!r} is no exit code.", advice="Exit codes are from 0 to 255.")
     return code
@@ -140,10 +141,9 @@ def signal_number(said: str | int) -> int:
             number = signals.Signals(int(said))
         else:
             number = signals.Signals[f"SIG{said.upper().removeprefix('SIG')}"]
-    except (ValueError, KeyError):
+    except (AttributeError, ValueError, KeyError):
         names = [known.name for known in signals.Signals]
-        near = difflib.get_close_matches(f"SIG{str(said).upper().removeprefix('SIG')}", names, n=1)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
+        meant = choices.meant(f"SIG{said.upper().removeprefix('SIG')}" if isinstance(said, str) else said, names)
         raise UsageError(f"There is no signal {said!r}.{meant}", advice="Such are KILL, TERM, SEGV and 9.") from None
     if number.name in _HARMLESS:
         raise UsageError(f"{number.name} does not end a process.", advice="KILL, TERM, SEGV, ABRT and others do.")
@@ -231,7 +231,7 @@ class FlakyCommand:
 
     def make_peace(self) -> None:
         """No trouble any more: hanging calls fail now, and those to come go well."""
-        with self._locked("count"):
+        with suppress(FileNotFoundError), self._locked("count"):  # a test may remove the folder with all that is in it
             (self._room / "peace").touch()
         fcntl.flock(self._lifeline, fcntl.LOCK_UN)
 
@@ -240,7 +240,7 @@ class FlakyCommand:
         self.make_peace()
         os.close(self._lifeline)
         until = time.monotonic() + ENDING
-        with self._locked("inside", fcntl.LOCK_SH) as inside:
+        with suppress(FileNotFoundError), self._locked("inside", fcntl.LOCK_SH) as inside:
             while not _alone(inside):
                 if time.monotonic() > until:
                     self._kill()
@@ -403,6 +403,10 @@ class Commands:
     def _room(self) -> Path:
         """A folder whose programs can be started, and that a PATH can name."""
         room = self._faults.new_room()
+        if not os.access(INTERPRETER[0], os.X_OK):
+            self._faults.lacks(
+                f"No program of Python's can be started: {INTERPRETER[0] or 'its interpreter'} cannot be."
+            )
         if os.pathsep in str(room):
             self._faults.lacks(f"No PATH can name a folder with {os.pathsep!r} in its name: {room}")
         if os.statvfs(room).f_flag & getattr(os, "ST_NOEXEC", 0):
@@ -413,44 +417,38 @@ class Commands:
         self, name: str, plan: Plan, then: Then, *, run_real_first: bool, advice: str = _NOTHING_TO_RUN
     ) -> None:
         passes_on = then == "real" and any(step.name == "ok" for step in (*plan.steps, plan.then))
-        if (passes_on or run_real_first) and shutil.which(name) is None:
-            near = difflib.get_close_matches(name, _programs(), n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"There is no command {name!r} on the PATH.{meant}", advice=advice)
-
-
-def _programs() -> set[str]:
-    """The names in the folders of the PATH."""
-    found: set[str] = set()
-    for folder in os.get_exec_path():
-        try:
-            found.update(os.listdir(folder))
-        except OSError:
-            continue
-    return found
+        if passes_on or run_real_first:
+            choices.program(name, advice)
 
 
 def _check(name: str, trouble: Trouble, match: str | Sequence[str] | None, then: str, fail: int, skip: int) -> None:
     """Raise UsageError for what cannot be meant."""
-    if not name or "/" in name or "\0" in name or name in {".", ".."}:
+    choices.text(name, "name")
+    if not _NAME.fullmatch(name) or name in {".", ".."}:
         raise UsageError(f"{name!r} is no name of a command.", advice="Say it as it is found on the PATH, such as git.")
-    if then not in get_args(Then):
-        near = difflib.get_close_matches(str(then), get_args(Then), n=1)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"then={then!r} is not known.{meant}", advice=f"It is one of: {', '.join(get_args(Then))}.")
+    choices.check(then, get_args(Then), "value of then")
     for word, count in (("fail", fail), ("skip", skip)):
-        if not 0 <= count <= faultplans.MOST:
-            raise UsageError(f"{word}={count!r} is no number of calls.", advice=f"From 0 to {faultplans.MOST:,}.")
+        choices.whole(count, word, most=faultplans.MOST)
+    for word, said in (("stdout", trouble.stdout), ("stderr", trouble.stderr)):
+        choices.text(said, word, raw=True)
+    choices.seconds(trouble.delay, "delay")
     if trouble.hang and trouble.signal is not None:
         raise UsageError("A call cannot both hang and die of a signal.", advice="Say hang or signal.")
-    if trouble.delay < 0:
-        raise UsageError(f"delay={trouble.delay!r} is no time.", advice="It is in seconds, from 0.")
+    _check_match(match)
+
+
+def _check_match(match: object) -> None:
     if isinstance(match, str):
         try:
             re.compile(match)
         except re.error as error:
             advice = "A text is a regular expression; a list of words is taken as they stand."
             raise UsageError(f"match={match!r} cannot be read: {error}.", advice=advice) from None
+    elif match is not None and not (
+        isinstance(match, Sequence) and match and all(isinstance(word, str) for word in match)
+    ):
+        advice = "A text is a regular expression; a list has words. Without it, all calls count."
+        raise UsageError(f"match={match!r} says nothing about calls.", advice=advice)
 
 
 def _plan(plan: str | Plan | Preset | None, trouble: Trouble, fail: int, skip: int, then: Then) -> Plan:

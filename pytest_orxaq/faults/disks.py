@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..system.process import ask, completed
+from . import choices
 from .namespaces import entrance
 from .troubles import Faults
 
@@ -34,6 +35,7 @@ exit "$code"
 
 
 _FULL = "/dev/full"
+_MOST = 2**62  # bytes of one file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +81,25 @@ class FullDisk:
 
         Raises UsageError for a size or set-up that is none, and TimeoutExpired.
         """
-        if not _SIZE.match(size):
-            raise UsageError(f"{size!r} is no size of a disk.", advice="Say it in bytes, or as in 256k, 4m or 1g.")
-        if not command:
-            raise UsageError("There is no command to be run on the disk.", advice='Say it in words: ["git", "gc"].')
+        choices.variables(env)
+        environment = dict(os.environ if env is None else env)
+        _check(command, size, setup, timeout)
         way, room = entrance(self._faults), self._faults.new_room()
         spelled = [os.fspath(word) for word in command]
+        if os.sep not in spelled[0]:
+            advice = "What setup makes on the disk is called as ./NAME."
+            choices.program(spelled[0], advice, environment.get("PATH", os.defpath))
         told, disk = room / "told", room / "disk"
         disk.mkdir()
         words = ("sh", "-c", _ON_A_DISK, "sh", str(told), str(disk), size, setup, *spelled)
-        environment = dict(os.environ if env is None else env)
         answer = ask((*way, *words), directory=room, environment=environment, timeout=timeout)
         done = completed(spelled, answer, timeout)
         stages = told.read_bytes().split(b"\0")[:-1] if told.exists() else []
         if stages[:1] != [b"mounted"]:
             self._faults.lacks(f"A disk of {size} cannot be mounted here: {done.stderr.strip()}.")
         if stages[1:2] != [b"begun"]:
-            raise UsageError(f"The disk could not be set up: {done.stderr.strip()}.", advice=f"Set-up: {setup}")
+            why = done.stderr.strip() or f"a line ended with {done.returncode}"
+            raise UsageError(f"The disk could not be set up: {why}.", advice=f"Set-up: {setup}")
         self._faults.note(_KIND, "environment", f"a disk of {size}")
         code = done.returncode if done.returncode >= 0 else 128 - done.returncode
         left = {os.fsdecode(name): int(length) for length, _, name in (entry.partition(b" ") for entry in stages[2:])}
@@ -111,8 +115,8 @@ class FullDisk:
         import resource  # noqa: PLC0415 - there is none on Windows
 
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        if type(bytes) is not int or bytes < 0:
-            raise UsageError(f"{bytes!r} is no number of bytes.", advice="Say a whole number from 0.")
+        if type(bytes) is not int or not 0 <= bytes <= _MOST:
+            raise UsageError(f"{bytes!r} is no number of bytes.", advice=f"Say a whole number from 0 to {_MOST:,}.")
         if hard != resource.RLIM_INFINITY and bytes > hard:
             raise UsageError(f"No file may grow beyond {hard} bytes here as it is: {bytes} is no limit.")
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, hard))
@@ -121,6 +125,16 @@ class FullDisk:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _check(command: object, size: object, setup: object, timeout: object) -> None:
+    """Raise UsageError for what cannot be run: a shell would take it, and end like a command that has no room."""
+    if not isinstance(size, str) or not _SIZE.match(size):
+        raise UsageError(f"{size!r} is no size of a disk.", advice="Say it in bytes, or as in 256k, 4m or 1g.")
+    choices.command_line(command)
+    choices.text(setup, "setup")
+    choices.command_line([setup])
+    choices.seconds(timeout, "timeout", more_than=0)
 
 
 def _is_device(path: Path) -> bool:

@@ -1,20 +1,17 @@
 """A loopback HTTP server for git's smart protocol: what each request is answered with is decided elsewhere."""
 
-import contextlib
-import socket
-import sys
-import threading
+import time
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from io import BufferedIOBase
-from socketserver import ThreadingMixIn
-from typing import Any
 
 from ..errors import MachineError
 from ..system.process import ask
+from . import messages
+from .acting import next_request
 from .isolation import Git
+from .listening import HOST, Listener
+from .wires import Wire
 
 
 _PATIENCE = 600.0  # seconds for git to serve one request
@@ -59,108 +56,36 @@ class GitServer:
 
     def __init__(self, answer: Callable[[Request], Reply | None]) -> None:
         """``answer`` is called in the connection's thread; None of it closes the connection without a word."""
-        self._server = _Server(answer)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="orxaq-git-server")
-        self._thread.start()
+        self._answer = answer
+        self._listener = Listener(self._serve)
 
     @property
     def root(self) -> str:
         """The URL under which everything stands."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{HOST}:{self._listener.port}"
 
     def close(self) -> None:
         """Break off all connections; when this returns, no thread of it is left."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.hang_up()
-        self._server.server_close()
+        self._listener.close()
 
-
-class _Server(ThreadingMixIn, HTTPServer):
-    daemon_threads = False  # so that closing waits for them
-
-    def __init__(self, answer: Callable[[Request], Reply | None]) -> None:
-        self.answer = answer
-        self._open: set[socket.socket] = set()
-        self._mutex = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def server_bind(self) -> None:
-        """As a plain server: an HTTP server of the standard library asks for the host's name here, which may take long."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Remember the connection, for :meth:`hang_up`."""
-        with self._mutex:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        """Forget the connection, which is over."""
-        with self._mutex:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        """Break whatever is open: a client that says nothing more would be waited for."""
-        with self._mutex:
-            for connection in self._open:
-                with contextlib.suppress(OSError):  # the client was first
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that are killed and hang up: that is what they are here for."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # to 1.0 a client would not send a pack of unknown length
-    server: _Server
-
-    def setup(self) -> None:
-        """Nothing has been asked on this connection."""
-        super().setup()
-        self._asked = False
-
-    def do_GET(self) -> None:
+    def _serve(self, wire: Wire) -> None:
         """Answer, and close unless told otherwise: on a connection that it had before, a client would try again unasked."""
-        path, _, query = self.path.partition("?")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        body = _body(self.rfile, headers)
-        asked = {"method": self.command, "path": path, "query": query}
-        reply = self.server.answer(Request(**asked, headers=headers, body=body, again=self._asked))
-        self._asked = True
-        self.close_connection = reply is None or not reply.open
-        if reply is None:
-            return
-        connection = "keep-alive" if reply.open else "close"
-        self.send_response(reply.status)
-        for name, value in {**reply.headers, "Content-Length": str(len(reply.body)), "Connection": connection}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(reply.body[: reply.sent])
-
-    def do_POST(self) -> None:
-        """The same."""
-        self.do_GET()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: it would go to the test's standard error."""
+        again = False
+        while (asked := next_request(wire, time.monotonic)) is not None:
+            reply = self._answer(_request(asked, again=again))
+            again = True
+            if reply is None:
+                return
+            told = messages.Answer(status=reply.status, headers=tuple(reply.headers.items()))
+            wire.send(told.head(length=len(reply.body), keeps=reply.open) + reply.body[: reply.sent])
+            if not reply.open:
+                return
 
 
-def _body(stream: BufferedIOBase, headers: Mapping[str, str]) -> bytes:
-    """A request's body, whichever way it comes."""
-    if headers.get("transfer-encoding") != "chunked":
-        return stream.read(int(headers.get("content-length", 0)))
-    pieces = []
-    while size := int(stream.readline(), 16):
-        pieces.append(stream.read(size))
-        stream.readline()
-    stream.readline()
-    return b"".join(pieces)
+def _request(asked: messages.Request, *, again: bool) -> Request:
+    path, _, query = asked.path.partition("?")
+    headers = {name.lower(): value for name, value in asked.headers.items()}
+    return Request(method=asked.method, path=path, query=query, headers=headers, body=asked.body, again=again)
 
 
 def serve(request: Request, bare: Git, environment: Mapping[str, str]) -> Reply:

@@ -14,6 +14,7 @@ from .shim import ASIDE
 
 
 EPOCH = 1_700_000_000  # of the first commit, Unix time
+_LONGEST = 255  # bytes of one name in a folder
 TICK = 60  # seconds from one commit to the next
 LOCK_SUFFIX = ".lock"
 BLOCKING = frozenset({"packed-refs.new", "gc.pid"})  # no locks by name, yet they block like some
@@ -89,8 +90,8 @@ class Git:
         return done
 
     def write(self, name: str, content: str | bytes = "") -> Path:
-        """Write a file, by its name within the work tree."""
-        path = self.path / name
+        """Write a file, by its name within the work tree. Raises UsageError for a name that leads out of it."""
+        path = within(self.path, name, "file")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.fsencode(content))
         return path
@@ -133,18 +134,31 @@ class Git:
 
     def worktree(self, name: str = "linked", *, branch: str = "") -> Self:
         """Add a linked work tree beside this one, on a new branch; of the same name unless told."""
-        path = self.path.parent / name
+        path = within(self.path.parent, name, "work tree")
         self("worktree", "add", "-q", "-b", branch or name, str(path))
         return type(self)(path, self.env)
 
     def submodule(self, name: str = "module") -> Self:
         """Add a submodule, and commit that."""
+        place = within(self.path, name, "submodule")
         source = self.path.parent / f".source-of-{self.path.name}-{name}"
         self("init", "-q", str(source))
         type(self)(source, self.env).commit("the submodule's", file="content\n")
         self("submodule", "--quiet", "add", str(source), name)
         self.commit(f"add submodule {name}")
-        return type(self)(self.path / name, self.env)
+        return type(self)(place, self.env)
+
+
+def within(folder: Path, name: object, what: str) -> Path:
+    """A path below a folder. Raises UsageError for what is no name, or leads out: all else on this machine is the user's."""
+    if not isinstance(name, str) or not name.strip() or "\0" in name:
+        raise UsageError(f"{name!r} is no name of a {what}.", advice="Say it as a text, such as 'one'.")
+    path = folder / name
+    if any(len(os.fsencode(part)) > _LONGEST for part in path.parts):
+        raise UsageError(f"{name!r} is no name of a {what}.", advice=f"It is longer than {_LONGEST} bytes.")
+    if Path(os.path.normpath(folder)) not in Path(os.path.normpath(path)).parents:
+        raise UsageError(f"{name!r} is no name of a {what} below {folder}.", advice="Nothing is written elsewhere.")
+    return path
 
 
 # ---------------------------------------------------------------- isolation
@@ -204,8 +218,13 @@ class Isolation:
         return room
 
     def make(self, name: str = "repo", *, bare: bool = False, clone_of: Git | None = None, commits: int = 1) -> Git:
-        """A new repository; a clone has the commits of its origin. Raises UsageError for a name that is taken."""
-        path = self.top / name
+        """A new repository; a clone has the commits of its origin. Raises UsageError for a name that is taken or leads out."""
+        path = within(self.top, name, "repository")
+        if type(commits) is not int or commits < 0:
+            raise UsageError(f"commits={commits!r} is no number of commits.", advice="A whole number from 0.")
+        if clone_of is not None and not isinstance(clone_of, Git):
+            advice = "Give what isolated_git() has returned."
+            raise UsageError(f"clone_of={clone_of!r} is no repository of this test.", advice=advice)
         if path.exists():
             raise UsageError(f"There is a {name} already.", advice="Give each repository a name of its own.")
         if clone_of is None and bare and commits:

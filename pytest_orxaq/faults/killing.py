@@ -14,6 +14,7 @@ from typing import Self
 
 from ..errors import UsageError
 from ..system.process import Companion
+from . import choices
 from .commands import signal_number
 from .leftovers import MARK
 from .moments import Moment, Watch, watch
@@ -123,10 +124,13 @@ class Run:
     def __init__(
         self, command: Sequence[str], folder: Path | str | None, environment: Mapping[str, str] | None, timeout: float
     ) -> None:
-        if isinstance(command, str) or not command:
-            raise UsageError(f"{command!r} is no command.", advice="It is a list of words: ['sh', '-c', 'git pull'].")
+        choices.command_line(command)
+        choices.seconds(timeout, "timeout", more_than=0)
+        choices.variables(environment)
         self.command = [os.fspath(word) for word in command]
         self.folder = Path(folder or ".").absolute()
+        if not self.folder.is_dir():
+            raise UsageError(f"There is no folder {self.folder} to run it in.", advice="cwd is made before.")
         self.environment = {**(os.environ if environment is None else environment), MARK: os.environ.get(MARK, "")}
         self.timeout = timeout
         self.said = bytearray()
@@ -158,6 +162,8 @@ class Run:
         self, faults: Faults, changes: Mapping[str, str], descriptor: int = -1
     ) -> "Iterator[tuple[Companion, _Listening]]":
         """While it runs; then all of it is killed. ``descriptor``: wakes up who listens, besides what it says."""
+        if os.sep not in self.command[0]:
+            choices.program(self.command[0], "Say one that is installed, or its path.", self.search)
         with ExitStack() as stack:
             said = faults.new_room() / "said"
             os.mkfifo(said)

@@ -95,7 +95,8 @@ class Watch:
         before = self._allowed[-1]
         if now.directory not in {snapshot.directory for snapshot in self._allowed}:
             yield f"the working folder: it is {now.directory}, and was {before.directory}"
-            os.chdir(before.directory)
+            with contextlib.suppress(FileNotFoundError):  # it may have been gone before
+                os.chdir(before.directory)
         for name in sorted({*now.variables, *before.variables}):
             value = now.variables.get(name)
             if value not in {snapshot.variables.get(name) for snapshot in self._allowed}:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 
 _LINE = 65536
+_MOST = 2**30  # bytes of a body that are kept
 _HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "te", "upgrade"}
 
 
@@ -112,6 +113,8 @@ def _chunk(source: io.BufferedReader) -> bytes:
 
 
 def _exactly(source: io.BufferedReader, size: int) -> bytes:
+    if not 0 <= size <= _MOST:
+        raise MalformedError(f"a body, or a part of one, of {size:,} bytes")
     data = source.read(size)
     if len(data) < size:
         raise ConnectionError("the client went in the middle of a body")

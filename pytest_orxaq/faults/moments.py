@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from ..errors import UsageError
+from . import choices
 from .arrivals import Arrival
 from .choices import check
 from .commands import Commands, Phase
@@ -82,15 +83,18 @@ class Watch:
 def watch(moment: Moment, faults: Faults, folder: Path, search: str, stack: ExitStack) -> Watch:
     """Begin to look out for a moment, before the process starts; ``stack`` ends it. Raises UsageError for one that is none."""
     match moment:
-        case After(seconds=seconds) if seconds >= 0:
+        case After(seconds=seconds):
+            choices.seconds(seconds, "seconds")
             until = time.monotonic() + seconds
             return Watch(reached=lambda _: time.monotonic() >= until)
         case OnOutput(regex=regex):
             return Watch(reached=_finder(regex))
-        case OnFile(path=path):
+        case OnFile(path=path) if str(path) not in {"", "."}:
+            choices.path(path)
             arrival = stack.enter_context(Arrival(folder / path))
             return Watch(reached=lambda _: arrival.happened(), descriptor=arrival.descriptor)
-        case OnCommand(name=name, n=n, phase=phase) if n >= 1:
+        case OnCommand(name=name, n=n, phase=phase):
+            choices.whole(n, "n", least=1)
             check(phase, get_args(Phase), "phase of a call")
             if phase == "during" and name != "git":
                 raise UsageError(
@@ -115,12 +119,16 @@ def watch(moment: Moment, faults: Faults, folder: Path, search: str, stack: Exit
 
 
 def _finder(regex: str) -> Reached:
+    choices.text(regex, "OnOutput's regex")
     try:
         pattern = re.compile(regex.encode())
     except re.error as error:
         raise UsageError(
             f"OnOutput({regex!r}) cannot be read: {error}.", advice="It is a regular expression."
         ) from None
+    if pattern.search(b""):
+        advice = "Say words that come when it is time."
+        raise UsageError(f"OnOutput({regex!r}) finds something before anything is said.", advice=advice)
     return lambda said: pattern.search(said) is not None
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from ..core import faultplans
 from ..errors import UsageError
+from . import choices
 from .choices import meant
 from .troubles import Truth
 
@@ -40,6 +41,7 @@ ERRNOS = {name: number for number, name in errno.errorcode.items()}
 _ERRORS = {
     name: kind for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
 }
+_SORTS = "ok, names of the module errno such as ECONNRESET, and of Python's exceptions such as TimeoutError"
 # What the machine has too little of, or will not let be written: trying again soon is of no use.
 _MACHINE = {"EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EROFS", "ESTALE"}
 _LIKE_ERRNO = re.compile(r"E[A-Z0-9]+")
@@ -100,7 +102,8 @@ def read_plan(text: str) -> tuple[Iterator[Turn], str]:
 
     Raises UsageError.
     """
-    plan = faultplans.parse(text, {*ERRNOS, *_ERRORS})
+    choices.text(text, "plan")
+    plan = faultplans.parse(text, {*ERRNOS, *_ERRORS}, sorts=_SORTS)
     for step in (*plan.steps, plan.then):
         if step.arguments:
             raise UsageError(f"The plan {text!r} says {step}: {step.name} takes nothing in brackets.")

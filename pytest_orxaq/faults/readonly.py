@@ -53,6 +53,7 @@ class ReadOnlyTrees:
         UsageError for a path that is not a test's.
         """
         choices.check(how, WAYS, "way to make a tree read-only")
+        choices.path(path)
         tree = self._own(Path(path))
         reasons = []
         for way in WAYS[1:] if how == "auto" else (how,):

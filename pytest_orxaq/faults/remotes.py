@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from ..errors import UsageError
 from ..system.process import ask
+from . import choices
 from .choices import check
 from .gitserver import GitServer, Reply, Request, serve
 from .handles import GitLock
@@ -306,10 +307,17 @@ def _check(mode: str, times: int | None, message: str | None, alias: str | None)
     check(mode, MODES, "mode of a remote")
     if times is not None and mode not in _COUNTED:
         raise UsageError(f"A remote in the mode {mode!r} does not count.", advice=f"These do: {', '.join(_COUNTED)}.")
-    if times is not None and times < 1:
-        raise UsageError(f"There cannot be trouble {times} times.", advice="Say 1 or more, or None for good.")
+    if times is not None and (type(times) is not int or times < 1):
+        raise UsageError(f"There cannot be trouble {times!r} times.", advice="Say 1 or more, or None for good.")
     if message is not None and mode not in _MESSAGES:
         raise UsageError(f"A remote in the mode {mode!r} says nothing.", advice=f"These do: {', '.join(_MESSAGES)}.")
+    for word, said in (("message", message), ("url_alias", alias)):
+        if said is not None:
+            choices.text(said, word)
+    if message is not None and (not message.strip() or "\0" in message):
+        raise UsageError(f"message={message!r} says nothing.", advice="What the other side says, as a text.")
+    if alias is not None and not alias.isprintable():
+        raise UsageError(f"url_alias={alias!r} is no URL.", advice="Say the URL that the code under test knows.")
     if alias is not None and not alias.rstrip("/").removesuffix(".git"):
         raise UsageError("The alias is empty.", advice="Say the URL that the code under test knows.")
 

@@ -70,7 +70,7 @@ class _Reporting:
         faults = item.stash.get(_FAULTS, None)
         if faults is None:
             return (yield)
-        events = _some([str(event) for event in faults.log])
+        events = _some(_told(faults))
         _replace(item.user_properties, faults.seed, events)
         report = yield
         if call.when == "call":
@@ -105,6 +105,14 @@ def _replace(properties: list[tuple[str, object]], seed: int, events: list[str])
     properties.extend((_EVENT, event) for event in events)
 
 
+def _told(faults: Faults) -> list[str]:
+    """What happened, event by event; pytest as a whole must not end of a log that cannot be read."""
+    try:
+        return [str(event) for event in faults.log]
+    except Exception as error:  # noqa: BLE001 - whatever a source raises
+        return [f"(what happened cannot be told: {type(error).__name__}: {error})"]
+
+
 def _some(events: list[str]) -> list[str]:
     """As many as somebody reads, numbered."""
     lines = [f"{number}. {event}" for number, event in enumerate(events, 1)]
@@ -122,8 +130,8 @@ def complaint(item: pytest.Item) -> str:
     """What is to be said against a test when its faults are undone; empty if nothing."""
     faults = item.stash[_FAULTS]
     idle = faults.unfired() if item.stash[_PASSED] else []
-    unmet = [
-        f"Never fired: {words}. What was to meet it did not come that way; required=False allows that."
-        for words in idle
-    ]
+    why = "What was to meet it did not come that way; required=False allows that."
+    if faults.robbed:
+        why = f"Or nobody can know: the test has removed {faults.folder / '.orxaq'}, where calls are counted."
+    unmet = [f"Never fired: {words}. {why}" for words in idle]
     return "\n".join([*faults.complaints, *unmet])

@@ -9,10 +9,10 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from ..errors import UsageError
-from . import messages
-from .acting import LOOP, Exchange, act, act_on_stream
+from . import choices, messages
+from .acting import LOOP, Exchange, act, act_on_stream, next_request
 from .listening import HOST, Listener
-from .messages import Answer, MalformedError, Request
+from .messages import Answer, Request
 from .scripts import Script
 from .steps import (
     MOST,
@@ -181,8 +181,13 @@ class FaultServer(Server):
 
     def route(self, path: str) -> Route:
         """A path, without query, that has a script of its own; the server's is not asked there."""
+        choices.text(path, "path")
         if not path.startswith("/"):
             raise UsageError(f"The path {path!r} does not begin with a slash.")
+        if "?" in path or "#" in path:
+            raise UsageError(
+                f"The path {path!r} has more than a path.", advice="Requests are known by what is before ?."
+            )
 
         def replace(steps: tuple[Step | str, ...], then: Step | None, required: bool) -> None:
             self._routes[path] = self._read(steps, then, _HTTP, path, required=required)
@@ -194,9 +199,11 @@ class FaultServer(Server):
 
         Raises UsageError for another sort of address.
         """
-        parts = urlsplit(upstream)
-        if parts.scheme != "http" or not parts.hostname:
+        choices.text(upstream, "upstream")
+        if not _leads_on(upstream):
             raise UsageError(f"{upstream!r} cannot be passed on to.", advice="For instance http://127.0.0.1:8000.")
+        if urlsplit(upstream).netloc in {f"{self.host}:{self.port}", f"localhost:{self.port}"}:
+            raise UsageError(f"{upstream!r} is this server itself.", advice="Say where another one listens.")
         self._upstream = upstream
 
     def tcp(
@@ -207,6 +214,8 @@ class FaultServer(Server):
         required: bool = True,
     ) -> "TcpServer":
         """Another server that knows no HTTP: a step is for a connection, which goes on to ``upstream``, if all goes well."""
+        if upstream is not None and not _is_address(upstream):
+            raise UsageError(f"upstream={upstream!r} is no address.", advice='For instance ("127.0.0.1", 5432).')
         server = TcpServer(self._faults, upstream)
         server.script(*steps, then=then, required=required)
         return server
@@ -214,21 +223,12 @@ class FaultServer(Server):
     def _serve(self, wire: Wire) -> None:
         keeps = True
         while keeps and self._listener.listens:
-            try:
-                request = messages.read_request(
-                    wire.reader,
-                    lambda: wire.send(b"HTTP/1.1 100 Continue\r\n\r\n"),
-                    lambda: self._faults.since(_now()),
-                )
-            except MalformedError as error:
-                bad = Answer(status=400, body=str(error).encode())
-                return wire.send(bad.head(length=len(bad.body), keeps=False) + bad.body)
+            request = next_request(wire, lambda: self._faults.since(_now()))
             if request is None:
-                return None
+                return
             wire.idle = False
             keeps = self._answer(wire, request)
             wire.idle = True
-        return None
 
     def _answer(self, wire: Wire, request: Request) -> bool:
         """Take the next step and do it; whether the connection is kept."""
@@ -301,6 +301,23 @@ class TcpServer(Server):
         if said:
             with self._mutex:
                 self._received.append(said)
+
+
+def _leads_on(upstream: str) -> bool:
+    """Whether it is the address of a server, as http://host:port."""
+    try:
+        parts = urlsplit(upstream)
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0  # a port that is none raises
+    except ValueError:
+        return False
+
+
+def _is_address(upstream: object) -> bool:
+    match upstream:
+        case (str(), int(port)):
+            return 0 < port < 65536
+        case _:
+            return False
 
 
 def _connected(wire: Wire, where: tuple[str, int]) -> socket.socket:

@@ -3,6 +3,7 @@
 import datetime as dt
 import email.utils
 import math
+import re
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ from typing import Any, ClassVar
 
 from ..core import faultplans
 from ..errors import UsageError
+from . import choices
 from .choices import check
 from .troubles import Truth
 
 
 MOST = 10_000  # steps of one script
+_LINE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _PASSING = {408, 425, 429}  # statuses below 500 that are over some time
 
 
@@ -43,6 +46,14 @@ class Ok(Step):
     body: bytes | str = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        choices.text(self.body, "body", raw=True)
+        if not isinstance(self.headers, Mapping):
+            raise UsageError(f"headers={self.headers!r} are none.", advice="A dict: {'ETag': '1'}.")
+        for name, value in self.headers.items():
+            _field(name, "the name of a header")
+            _field(value, name)
+
     def __str__(self) -> str:
         return "ok"
 
@@ -58,9 +69,19 @@ class Status(Step):
     def __post_init__(self) -> None:
         if type(self.code) is not int or not 200 <= self.code <= 599:
             raise UsageError(f"There is no status {self.code!r}.", advice="A whole number from 200 to 599.")
-        moment = self.retry_after
-        if isinstance(moment, dt.datetime) and moment.tzinfo is None:
-            raise UsageError("retry_after has no time zone.", advice="For instance datetime.now(UTC) + timedelta(…).")
+        choices.text(self.body, "body", raw=True)
+        match self.retry_after:
+            case None:
+                pass
+            case dt.datetime(tzinfo=None):
+                advice = "For instance datetime.now(UTC) + timedelta(…)."
+                raise UsageError("retry_after has no time zone.", advice=advice)
+            case dt.datetime():
+                pass
+            case str() as said:  # what servers should not say is said too
+                _field(said, "retry_after")
+            case number:
+                choices.seconds(number, "retry_after")
 
     @property
     def truth(self) -> Truth:
@@ -92,7 +113,7 @@ class Reset(Step):
     after: int = 0
 
     def __post_init__(self) -> None:
-        _not_negative("after", self.after)
+        choices.whole(self.after, "after")
 
     def __str__(self) -> str:
         return f"reset({self.after})" if self.after else "reset"
@@ -106,7 +127,9 @@ class Truncate(Step):
     total: int | None = None
 
     def __post_init__(self) -> None:
-        _not_negative("after", self.after)
+        choices.whole(self.after, "after")
+        if self.total is not None:
+            choices.whole(self.total, "total")
         if self.total is not None and self.total <= self.after:
             raise UsageError(f"Nothing is missing: {self.after} bytes are sent, and {self.total} are announced.")
 
@@ -122,7 +145,7 @@ class Slow(Step):
     then: Step | None = None
 
     def __post_init__(self) -> None:
-        _not_negative("seconds", self.seconds)
+        choices.seconds(self.seconds, "seconds")
 
     @property
     def waits_for(self) -> Step | None:
@@ -141,10 +164,8 @@ class Drip(Step):
     body: bytes | str = b""
 
     def __post_init__(self) -> None:
-        if not self.bytes_per_s > 0:
-            raise UsageError(
-                f"bytes_per_s={self.bytes_per_s!r} never ends.", advice="More than 0; Hang() never answers."
-            )
+        choices.rate(self.bytes_per_s, "bytes_per_s")
+        choices.text(self.body, "body", raw=True)
 
     def __str__(self) -> str:
         return f"drip({self.bytes_per_s:g})"
@@ -164,6 +185,9 @@ class Garbage(Step):
 
     data: bytes | str = b"\x00\xff\x00garbage\r\n"
 
+    def __post_init__(self) -> None:
+        choices.text(self.data, "data", raw=True)
+
     def __str__(self) -> str:
         return "garbage"
 
@@ -179,6 +203,7 @@ class Redirect(Step):
     def __post_init__(self) -> None:
         if bool(self.to) == self.loop:
             raise UsageError("A redirection goes somewhere, or round in a loop.", advice="to='/path', or loop=True.")
+        _field(self.to, "to")
 
     def __str__(self) -> str:
         return "redirect(loop)" if self.loop else "redirect"
@@ -192,15 +217,19 @@ class Refuse(Step):
 
     def __post_init__(self) -> None:
         if self.seconds is not None:
-            _not_negative("seconds", self.seconds)
+            choices.seconds(self.seconds, "seconds")
 
     def __str__(self) -> str:
         return "refuse" if self.seconds is None else f"refuse({self.seconds:g})"
 
 
-def _not_negative(name: str, number: float) -> None:
-    if not number >= 0:
-        raise UsageError(f"{name}={number!r} is less than nothing.", advice="From 0.")
+def _field(words: object, what: str) -> None:
+    """Raise UsageError for what is no part of a head: one more line in it would be another header."""
+    choices.text(words, what)
+    if not _LINE.fullmatch(str(words)):
+        raise UsageError(
+            f"{what}={words!r} cannot stand in a header.", advice="One line of Latin-1; Garbage(…) sends all."
+        )
 
 
 # ---------------------------------------------------------------- in words
@@ -225,6 +254,9 @@ _WORDS: dict[str, tuple[Callable[..., Step], tuple[Callable[[str], Any], ...], i
 }
 
 
+_SORTS: dict[object, str] = {int: "a whole number", float: "a number", str: "a text"}
+
+
 def read(text: str) -> tuple[list[Step], Step]:
     """The steps of a plan in words, and what holds after them. Raises UsageError."""
     plan = faultplans.parse(text, _WORDS)
@@ -241,8 +273,9 @@ def _made(step: faultplans.Step, text: str) -> Step:
         raise UsageError(f"The plan {text!r} says {step}: {step.name} takes {many} in brackets.")
     try:
         return make(*(kind(word) for kind, word in zip(kinds, step.arguments, strict=False)))
-    except ValueError as error:
-        raise UsageError(f"The plan {text!r} says {step}: {error}.") from None
+    except ValueError:
+        sorts = ", ".join(_SORTS[kind] for kind in kinds)
+        raise UsageError(f"The plan {text!r} says {step}.", advice=f"In brackets stands {sorts}.") from None
 
 
 def check_steps(steps: Collection[object], allowed: Collection[type[Step]], where: str) -> None:

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import pytest
 
 from ..errors import UsageError
-from .choices import check as check_word
+from . import choices
 from .commands import Commands, Phase
 from .killing import Doomed, NeverCame, Run
 from .moments import OnCommand
@@ -114,6 +114,8 @@ class Sweeps:
             self._faults.lacks("Killing processes at a moment needs a POSIX system.")
         names = (command,) if isinstance(command, str) else tuple(command)
         _check(names, phases, max_points, reruns, timeout)
+        for word, function in (("setup", setup), ("check", check)):
+            choices.callback(function, word)
         one = _Sweep(self._faults, cmd, setup, check, reruns, env, timeout)
         places = one.count(names)
         wanted = [
@@ -270,21 +272,20 @@ _NOWHERE = CrashPoint(n=0, phase="none", argv=(), returncode=0, output="")
 def _check(names: Sequence[str], phases: Sequence[str], most: int, reruns: int, timeout: float) -> None:
     """Raise UsageError for what cannot be meant."""
     for phase in phases:
-        check_word(phase, get_args(Phase), "phase of a call")
+        choices.check(phase, get_args(Phase), "phase of a call")
     if not names or not phases:
         raise UsageError("There is nothing to sweep.", advice="Say a command, such as git, and a phase.")
     if "during" in phases and "git" not in names:
         raise UsageError(f"Nobody knows when {names[0]} is in the middle.", advice="Only git can be held: by a hook.")
     for word, number in (("max_points", most), ("reruns", reruns)):
-        if number < 1:
-            raise UsageError(f"{word}={number!r} is too few.", advice="Say 1 or more.")
-    if not timeout > 0:
-        raise UsageError(f"timeout={timeout!r} is no time.", advice="It is in seconds, for each run.")
+        choices.whole(number, word, least=1)
+    choices.seconds(timeout, "timeout", more_than=0)
 
 
 def _told(error: BaseException) -> str:
     """What a check has raised, and where."""
-    place = traceback.extract_tb(error.__traceback__)[1]  # below ours
+    # Below ours; of one that takes other arguments there is nothing below.
+    place = (traceback.extract_tb(error.__traceback__) * 2)[1]
     said = str(error).strip()
     name = type(error).__name__
     return f"{name} at {Path(place.filename).name}:{place.lineno}{': ' if said else ''}{said}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UsageError
+from . import choices
 from .choices import meant
 
 
@@ -53,6 +54,7 @@ class Target:
 
 def locate(path: str) -> Target:
     """What ``pkg.mod:attr``, or ``pkg.mod.attr``, names. Raises UsageError with what may have been meant."""
+    choices.text(path, "path")
     module_name, colon, attributes = path.partition(":")
     if not all(part.isidentifier() for part in path.replace(":", ".", 1).split(".")):
         raise UsageError(

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, get_args
 
 from ..errors import UsageError
+from . import choices
 from .leftovers import Leftovers
 
 
@@ -54,7 +55,8 @@ class Arm:
 
     def settle(self) -> None:
         """Count for the last time: where it is counted will be gone."""
-        self._fired, self._times = self.times, None
+        times, self._times = self._times, None
+        self._fired += times() if times else 0
 
     def fire(self, detail: str = "") -> None:
         """Note that it happened, here and now."""
@@ -91,11 +93,13 @@ class Faults:
     # ------------------------------------------------------------ log
 
     def note(self, kind: str, truth: Truth, detail: str = "") -> None:
-        """Log a trouble that was made just now."""
+        """Log a trouble that was made just now. Raises UsageError for a truth that there is not."""
+        choices.check(truth, get_args(Truth), "truth of a fault")
         self._events.append(FaultEvent(kind=kind, truth=truth, detail=detail, at=self.since(_now())))
 
     def listen(self, source: Callable[[], Iterable[FaultEvent]]) -> None:
-        """Let the log have, whenever it is read, what happened in other processes too."""
+        """Let the log have, whenever it is read, what happened in other processes too. Raises UsageError for what cannot be called."""
+        choices.callback(source, "source")
         self._sources.append(source)
 
     def since(self, moment: float) -> float:
@@ -121,8 +125,13 @@ class Faults:
     ) -> Arm:
         """Lay a fault in the way. A ``required`` one that has not fired when the test has passed fails it.
 
-        ``times`` tells how often it fired where that is counted elsewhere; ``what`` describes it.
+        ``times`` tells how often it fired where that is counted elsewhere; ``what`` describes it. Raises UsageError
+        for a truth that there is not.
         """
+        choices.text(kind, "kind")
+        choices.check(truth, get_args(Truth), "truth of a fault")
+        if times is not None:
+            choices.callback(times, "times")
         made = Arm(self, kind, truth, what, required, times)
         self._arms.append(made)
         return made
@@ -147,8 +156,7 @@ class Faults:
         places do not depend on each other. Raises UsageError for what is no probability.
         """
         for word, chance in (("p_active", p_active), ("p_fire", p_fire)):
-            if not 0 <= chance <= 1:
-                raise UsageError(f"{word} is a probability, from 0 to 1, and not {chance!r}.")
+            choices.probability(chance, word)
         if name not in self._places:
             own = self._random(name)
             self._places[name] = own, own.random() < p_active
@@ -161,7 +169,11 @@ class Faults:
     # ------------------------------------------------------------ end
 
     def on_heal(self, mend: Callable[[], object]) -> None:
-        """Have something done when peace is asked for, before what was told earlier. It may happen more than once."""
+        """Have something done when peace is asked for, before what was told earlier. It may happen more than once.
+
+        Raises UsageError for what cannot be called.
+        """
+        choices.callback(mend, "mend")
         self._healing.append(mend)
 
     def heal(self) -> None:
@@ -172,10 +184,22 @@ class Faults:
 
     def close(self) -> None:
         """Undo everything; log and arms keep what they have then."""
-        self._events, self._sources = self.log, []
-        for arm in self._arms:
-            arm.settle()
-        self.stack.close()
+        with self.stack:
+            for settle in (self._keep_log, *(arm.settle for arm in self._arms)):
+                try:
+                    settle()
+                except Exception as error:  # noqa: BLE001 - whatever a source or a count raises, all is undone
+                    self.complaints.append(f"What the faults did cannot be told: {type(error).__name__}: {error}")
+
+    def _keep_log(self) -> None:
+        sources, self._sources = self._sources, []
+        for source in sources:
+            self._events.extend(source())
+
+    @property
+    def robbed(self) -> bool:
+        """Whether a folder in which something is counted is gone: the test has removed it."""
+        return not all(self._room(number).exists() for number in range(1, self._rooms + 1))
 
     def lacks(self, reason: str) -> NoReturn:
         """End the test because a fault cannot be made on this machine: skipped, or failed where faults are required."""
@@ -188,9 +212,12 @@ class Faults:
     def new_room(self) -> Path:
         """A new folder for what a fixture needs: out of the way of the test's own files, and gone with them."""
         self._rooms += 1
-        room = self.folder / ".orxaq" / f"faults{self._rooms}"
+        room = self._room(self._rooms)
         room.mkdir(parents=True)
         return room
+
+    def _room(self, number: int) -> Path:
+        return self.folder / ".orxaq" / f"faults{number}"
 
     def _random(self, place: str) -> random.Random:
         return random.Random(f"{self.seed}:{self._name}:{place}" if place else f"{self.seed}:{self._name}")  # noqa: S311 - repeatable

@@ -202,9 +202,15 @@ class Standpoint:
         above = [place for _, place in _upwards(path)]
         if above[0] is None or above[0] in self._territory.around:
             return True
-        return any(place in self._territory.git_folders for place in above) or any(
-            _lies_within(_folder_linked(link), self._territory) for link in _links_in(path) if not self._ways.far(link)
-        )
+        return any(place in self._territory.git_folders for place in above) or self._is_linked_here(path)
+
+    def _is_linked_here(self, path: str) -> bool:
+        """Whether a git folder has links that lead to us, or may have had: it cannot be told once the process has ended."""
+        links = (link for link in _links_in(path) if not self._ways.far(link))
+        try:
+            return any(_lies_within(_folder_linked(link), self._territory) for link in links)
+        except OSError:  # not of a link that leads nowhere, but of a folder in /proc that is gone since a moment ago
+            return True
 
     def _lies_here(self, path: str) -> bool:
         return self._ways.far(path) is None and _lies_within(path, self._territory)

@@ -88,7 +88,7 @@ def test_moved_by_hand(clock: SkipClock) -> None:
     assert time.time() - before >= LONG
     assert (clock.sleeps, clock.slept) == ([], 0)
     for wrong in (-1, math.inf, math.nan):
-        with pytest.raises(UsageError, match="A clock cannot be advanced by"):
+        with pytest.raises(UsageError, match=r"seconds=.* is not possible"):
             clock.advance(wrong)
 
 
@@ -208,7 +208,7 @@ def test_what_was_taken_earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 def test_one_clock_a_test(virtual_clock: Make) -> None:
     """A second one is refused, and so is what is no limit."""
     for wrong in (0, -1, math.inf, math.nan):
-        with pytest.raises(UsageError, match="is no limit"):
+        with pytest.raises(UsageError, match=r"limit=.* is not possible"):
             virtual_clock(limit=wrong)
     virtual_clock()
     with pytest.raises(UsageError, match="This test has its clock already"):

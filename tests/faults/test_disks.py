@@ -102,7 +102,7 @@ def test_a_command_that_hangs(full_disk: FullDisk) -> None:
         ({"size": "10%"}, "'10%' is no size"),
         ({"setup": "echo gone wrong >&2; false"}, "The disk could not be set up: gone wrong.\nSet-up: echo gone"),
         ({"setup": "head -c 1m /dev/zero >x"}, "No space left on device"),
-        ({"command": []}, "There is no command"),
+        ({"command": []}, "[] is no command"),
     ],
 )
 def test_what_is_no_disk(full_disk: FullDisk, faults: Faults, arguments: dict[str, object], words: str) -> None:
@@ -189,4 +189,4 @@ def test_without_the_file_that_is_full(full_disk: FullDisk, monkeypatch: pytest.
 def test_a_disk_that_cannot_be_mounted(full_disk: FullDisk) -> None:
     """A size that no memory has is the machine's no, and not the test's."""
     with pytest.raises(pytest.skip.Exception, match="cannot be mounted here"):
-        full_disk.run(["true"], env={"PATH": "/nowhere"})
+        full_disk.run(["/bin/true"], env={"PATH": "/nowhere"})

@@ -413,7 +413,7 @@ def test_never_called(pytester: pytest.Pytester) -> None:
         ([], {}, "There is no outcome.\n"),
         (["EPIPE"], {"times": 0}, "times=0 is no number of times."),
         (["EPIPE"], {"times": True}, "times=True is no number of times."),
-        (["EPIPE"], {"then": "okay"}, "There is no then 'okay'. Did you mean 'ok'?\nThere are: ok, repeat, error."),
+        (["EPIPE"], {"then": "okay"}, "There is no value of then 'okay'. Did you mean 'ok'?\nThere are: ok, repeat, error."),
         (["EPIPE"], {"plan": "EPIPE"}, "plan='EPIPE' says it all."),
         ([], {"plan": "2*EPIP"}, "The plan '2*EPIP' says 'EPIP'. Did you mean 'EPIPE'?"),
         ([], {"plan": "EPIPE(3)"}, "The plan 'EPIPE(3)' says EPIPE(3): EPIPE takes nothing in brackets."),
@@ -443,3 +443,10 @@ def test_wrong_words_fail_at_the_call(
     with pytest.raises(UsageError) as refused:
         transient_failures(*words, **options)
     assert str(refused.value).startswith(said)
+
+
+def test_a_module_within_a_module(transient_failures: Any) -> None:
+    """A dotted path may go through a module that is another's attribute and in no package of it, as os.path is."""
+    transient_failures("EIO", target="os.path.samefile")
+    with pytest.raises(OSError, match="Input/output error"):
+        os.path.samefile(".", ".")

@@ -55,6 +55,15 @@ def test_loading_costs_next_to_nothing() -> None:
     assert set(done.stdout.split()) == {"pytest_orxaq", "pytest_orxaq.version", "pytest_orxaq.faults", FACE}
 
 
+def test_the_map_is_complete() -> None:
+    """What the package says of where things are names each of its modules."""
+    import pytest_orxaq.faults
+
+    told = (pytest_orxaq.faults.__doc__ or "").partition("::")[2]
+    modules = {path.stem for path in Path(pytest_orxaq.faults.__file__).parent.glob("*.py")} - {"__init__"}
+    assert modules - set(re.findall(r"\w+", told)) == set()
+
+
 def test_nothing_happens_unasked(pytester: pytest.Pytester) -> None:
     """No fixture is automatic; all are found and explained by pytest's own list."""
     pytester.makepyfile("def test_one(request): assert request.fixturenames == ['request']")

@@ -496,17 +496,17 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "nothing like it": ("qqqqqqqq", {}, r"no command 'qqqqqqqq' on the PATH\.\n"),
     "a path": ("/usr/bin/git", {}, "no name of a command"),
     "no name": ("", {}, "no name of a command"),
-    "then": ("git", {"then": "reel"}, r"then='reel' is not known\. Did you mean 'real'\?(?s:.*)real, fail, ok"),
-    "then what": ("git", {"then": "x"}, r"then='x' is not known\.\n"),
-    "less than none": ("git", {"fail": -1}, "fail=-1 is no number of calls"),
-    "too many": ("git", {"skip": 10**7}, "skip=10000000 is no number"),
+    "then": ("git", {"then": "reel"}, r"There is no value of then 'reel'\. Did you mean 'real'\?(?s:.*)real, fail, ok"),
+    "then what": ("git", {"then": "x"}, r"There is no value of then 'x'\.\n"),
+    "less than none": ("git", {"fail": -1}, "fail=-1 is not possible"),
+    "too many": ("git", {"skip": 10**7}, "skip=10000000 is not possible"),
     "exit code": ("git", {"rc": 256}, "256 is no exit code(?s:.*)0 to 255"),
     "exit code in a plan": ("git", {"plan": "fail(-1)"}, "'-1' is no exit code"),
     "signal": ("git", {"signal": 99}, "no signal 99"),
     "signal that is harmless": ("git", {"signal": signal.SIGSTOP}, "SIGSTOP does not end a process"),
     "signal in a plan": ("git", {"plan": "signal(KIL)"}, r"no signal 'KIL'\. Did you mean 'SIGKILL'\?"),
     "both": ("git", {"signal": 9, "hang": True}, "cannot both hang and die"),
-    "delay": ("git", {"delay": -1}, "delay=-1 is no time"),
+    "delay": ("git", {"delay": -1}, "delay=-1 is not possible"),
     "regular expression": ("git", {"match": "("}, r"match='\(' cannot be read"),
     "plan": ("git", {"plan": "2*GIT_504"}, "Did you mean 'GIT_503'"),
     "arguments": ("git", {"plan": "fail(1,2)"}, "says too much: fail takes one argument"),
@@ -579,3 +579,19 @@ def test_words_for_a_shell(flaky_command: Flaky) -> None:
     """The path that is told can be called as it stands."""
     made = flaky_command("made-up", then="ok", rc=3)
     assert run("sh", "-c", shlex.quote(str(made.path))).returncode == 3
+
+
+def test_an_interpreter_that_cannot_be_started(pytester: pytest.Pytester) -> None:
+    """Where Python's own program may not be run, whoever calls the command would meet the real one: the test is skipped."""
+    pytester.makepyfile(
+        """
+        from pytest_orxaq.faults import commands
+
+        def test_one(flaky_command, monkeypatch):
+            monkeypatch.setattr(commands, "INTERPRETER", ("/nowhere/python", "-I"))
+            flaky_command("ls")
+        """
+    )
+    result = pytester.runpytest_inprocess("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*No program of Python's can be started: /nowhere/python cannot be."])

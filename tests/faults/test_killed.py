@@ -242,11 +242,11 @@ def test_the_gate_is_interrupted(interrupted_run: Interrupt, project: Callable[.
     [
         ("sleep 1", {}, "'sleep 1' is no command"),
         ([], {}, "is no command"),
-        (["true"], {"when": After(-1)}, "is no moment(?s:.*)OnFile"),
-        (["true"], {"when": OnCommand("git", 0)}, "is no moment"),
+        (["true"], {"when": After(-1)}, "seconds=-1 is not possible"),
+        (["true"], {"when": OnCommand("git", 0)}, "n=0 is not possible"),
         (["true"], {"when": OnCommand("git", 1, "befor")}, "no phase of a call 'befor'. Did you mean 'before'"),  # type: ignore[arg-type]
         (["true"], {"when": OnCommand("make", 1, "during")}, "Nobody knows when make is in the middle"),
-        (["true"], {"when": "later"}, "'later' is no moment"),
+        (["true"], {"when": "later"}, "'later' is no moment(?s:.*)OnFile"),
         (["true"], {"when": OnOutput("(")}, r"OnOutput\('\('\) cannot be read"),
         (["true"], {"when": OnCommand("gitt", 2)}, "Did you mean 'git'"),
         (["true"], {"sig": 0}, "There is no signal 0"),

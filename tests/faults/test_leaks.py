@@ -186,6 +186,58 @@ def test_where_there_is_no_repository(
     result.assert_outcomes(passed=1, errors=1)
 
 
+@pytest.mark.parametrize("home", ["of another", "of nobody"])
+def test_a_home_that_cannot_be_read(pytester: pytest.Pytester, home: str) -> None:
+    """A user whose home may not be entered, or that the system does not know, has no settings to be watched."""
+    pytester.makeconftest(
+        f"""
+        import os, pwd
+        from pathlib import Path
+
+        def unknown(number):
+            raise KeyError(number)
+
+        class Closed:
+            pw_dir = "/closed"
+
+        stat = os.stat
+        def refuse(path, *rest, **options):
+            if str(path).startswith("/closed"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return stat(path, *rest, **options)
+
+        def pytest_configure(config):
+            pwd.getpwuid = unknown if {home!r} == "of nobody" else lambda number: Closed
+            os.stat = refuse
+
+        def pytest_unconfigure(config):
+            os.stat = stat
+        """
+    )
+    pytester.makepyfile("def test_one(no_leaks): pass")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_a_folder_that_was_gone_before(pytester: pytest.Pytester) -> None:
+    """Where the working folder was gone before the test, there is none to go back to; the leak is told all the same."""
+    pytester.makepyfile(
+        """
+        import os
+
+        def test_one(tmp_path, monkeypatch):
+            (tmp_path / "gone").mkdir()
+            os.chdir(tmp_path / "gone")
+            os.rmdir(tmp_path / "gone")
+
+        def test_two(no_leaks, tmp_path):
+            os.chdir(tmp_path)
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:randomly")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["the working folder: it is *, and was a folder that is gone"])
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio makes no loop unasked there")
 @pytest.mark.parametrize("asyncio_plugin", [True, False])
 def test_a_loop_that_stands_ready(pytester: pytest.Pytester, asyncio_plugin: bool) -> None:

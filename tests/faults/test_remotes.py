@@ -347,8 +347,10 @@ def test_without_http(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(("error", "told"), [(ZeroDivisionError, True), (ConnectionResetError, False)])
-def test_what_breaks_in_the_server(error: type[Exception], told: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    """An error of ours is printed; that a client has hung up is not."""
+def test_what_breaks_in_the_server(error: type[Exception], told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours is one of its thread, which pytest tells; that a client has hung up is none."""
+    broken: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", broken.append)
 
     def answer(_: Request) -> None:
         raise error
@@ -357,7 +359,16 @@ def test_what_breaks_in_the_server(error: type[Exception], told: bool, capsys: p
     with pytest.raises(OSError, match="without response"):
         urllib.request.urlopen(server.root, timeout=BOUND)  # noqa: S310 - our own
     server.close()
-    assert ("ZeroDivisionError" in capsys.readouterr().err) == told
+    assert [one.exc_type for one in broken] == ([error] if told else [])
+
+
+def test_what_is_no_request(git_remote: Make) -> None:
+    """Who sends something else is told so, and counted as nobody."""
+    remote = git_remote("ok")
+    with socket.create_connection(("127.0.0.1", int(remote.served_at.split(":")[2].split("/")[0]))) as stranger:
+        stranger.sendall(b"HELO\r\n")
+        assert stranger.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
+    assert remote.attempts == 0
 
 
 def test_a_client_that_says_nothing() -> None:

@@ -1,5 +1,7 @@
 """The folders of a repository, and whether a process works in them; told by what git itself does with such folders."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -176,6 +178,24 @@ def test_a_git_file_that_cannot_be_read_is_no_proof(top: Path) -> None:
     (top / "a").mkdir()
     (top / "a/.git").symlink_to("/proc/self/mem")  # the first page of memory cannot be read, not even by root
     assert Standpoint(worker(top / "a"), territory).home(Aim()) is None
+
+
+def test_a_process_that_ends_while_we_look(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it was linked with cannot be told any more: that is no error, and no proof."""
+    territory = of(top / ".git", top)
+    git(tmp_path, "init", "-q", "other")
+    (tmp_path / "other/.git/refs/elsewhere").symlink_to("../nowhere")
+    stands = Standpoint(worker(tmp_path / "other"), territory)
+    assert stands.home(Aim()) == ""
+    read = os.readlink
+
+    def gone(path: str, **options: int) -> str:
+        if str(path).endswith("elsewhere"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return read(path, **options)
+
+    monkeypatch.setattr(os, "readlink", gone)
+    assert stands.home(Aim()) is None
 
 
 def test_options_lead_there_and_away(top: Path, tmp_path: Path) -> None:
