@@ -808,7 +808,7 @@ def test_pip_retries_over_it(fault_server: FaultServer, tmp_path: Path) -> None:
         str(tmp_path),
     ]
     done = subprocess.run(
-        [*command, "--index-url", f"{fault_server.url}/simple", "not-there-at-all"],
+        [*command, "-i", f"{fault_server.url}/simple", "not-there-at-all"],
         capture_output=True,
         text=True,
         timeout=120,
