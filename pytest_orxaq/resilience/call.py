@@ -113,7 +113,7 @@ class Call:
         policy = self.policy
         if policy.stop is not None and self._failures and policy.stop.is_set():
             return self._refused(End.STOPPED, None)
-        self._outside = outside = around()
+        self._outside = outside = NOWHERE if scope.get() is None else around()
         self._started = now = clocks.current.now()
         self.until = outside.until
         if self.until is not None and now >= self.until:
@@ -152,7 +152,8 @@ class Call:
         if self.end is not None:  # it comes from begin(): there was no attempt
             return False
         if self._token is not None:  # else it was the first attempt, and nobody had to know of it
-            self._leave()
+            leave(self._token)
+            self._token = None
         try:
             retryable = self.policy.retryable(error)
         except Exception:  # noqa: BLE001 - it must not hide what it was to judge
@@ -160,17 +161,17 @@ class Call:
             complain("judging an exception failed: %r", self.policy.retryable)
         if self._permit is not None:
             self._settle_failure(self._permit, error, retryable=retryable)
-        self._note(error)
-        self.end = self._schedule(error) if retryable else End.PERMANENT
-        if self.end is None:
-            self.last = error
-            return True
-        self._give_up(error)
-        return False
+        self.end = end = self._schedule(error, error, retryable=retryable)
+        if end is not None:
+            self._give_up(error)
+            return False
+        self.last = error
+        return True
 
     def returned(self, value: object) -> bool:
         """Whether another attempt is to be made although this was returned; if not, it is to be returned."""
-        self._leave()
+        leave(self._token)
+        self._token = None
         if self.policy.plain and not listeners:
             return False
         if self.policy.rejects is None or not self._rejects(value):
@@ -178,23 +179,24 @@ class Call:
             return False
         if self._permit is not None:
             self._settle(self._permit, REJECTED)
-        self._note(None)
-        self.end = self._schedule(value)
-        if self.end is None:
-            self._rejected = value
-            return True
-        self._give_up(None)
-        return False
+        self.end = self._schedule(value, None, retryable=True)
+        if self.end is not None:
+            self._give_up(None)
+            return False
+        self._rejected = value
+        return True
 
     def passed(self) -> None:
         """Statements came to their end: they return nothing that could be judged."""
-        self._leave()
+        leave(self._token)
+        self._token = None
         self._succeed()
 
     def abandoned(self) -> None:
         """The attempt was ended by what is no Exception: nobody knows anything."""
         self.end = self.end or End.CANCELLED
-        self._leave()
+        leave(self._token)
+        self._token = None
         permit, self._permit = self._permit, None
         if permit is not None:
             with suppress(Exception):
@@ -267,11 +269,6 @@ class Call:
 
     # ------------------------------------------------------------ steps of the above
 
-    def _leave(self) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            leave(token)
-
     def _rejects(self, value: object) -> bool:
         rejects = self.policy.rejects
         try:
@@ -303,15 +300,12 @@ class Call:
         with suppress(Exception):
             permit.cancel()
 
-    def _note(self, error: Exception | None) -> None:
-        failure: object = error
-        if counter.given_up != self._serial:
-            self._serial, inner = counter.given_up, self._inner(error)
-            if not self._failures:
-                self.left -= max(len(inner) - 1, 0)
-            failure = inner or error
-        seconds = None if self._started is None else clocks.current.now() - self._started
-        self._failures.append((failure, seconds, self.delay))
+    def _counted(self, error: Exception | None) -> object:
+        """The failure, or instead of it the attempts of the retried calls inside, for which this call pays."""
+        self._serial, inner = counter.given_up, self._inner(error)
+        if not self._failures:
+            self.left -= max(len(inner) - 1, 0)
+        return inner or error
 
     def _inner(self, error: Exception | None) -> tuple[CallAttempt, ...]:
         """The attempts that retried calls inside of this attempt made, as noted on its exception and what caused it."""
@@ -321,9 +315,13 @@ class Call:
                 found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
         return tuple(found[serial] for serial in sorted(found))
 
-    def _schedule(self, answer: object) -> End | None:
-        """Plan and pay for another attempt, or say why there is none. In one piece: each step of its own would cost."""
-        policy = self.policy
+    def _schedule(self, answer: object, error: Exception | None, *, retryable: bool) -> End | None:
+        """Note the failure, plan and pay for another attempt, or say why there is none. In one piece: each step of its own would cost."""
+        policy, clock, failures = self.policy, clocks.current, self._failures
+        failure = error if counter.given_up == self._serial else self._counted(error)
+        failures.append((failure, None if self._started is None else clock.now() - self._started, self.delay))
+        if not retryable:
+            return End.PERMANENT
         task = running_task()
         if task is not None and task.cancelling():
             # It swallowed its cancellation, or it cleans up after it: whoever cancelled waits for its end.
@@ -332,13 +330,13 @@ class Call:
             return End.ATTEMPTS
         if policy.stop is not None and policy.stop.is_set():
             return End.STOPPED
-        jitter = clocks.current.jitter()
-        delay = policy.pauses.after(len(self._failures), self.delay, jitter)
+        jitter = clock.jitter()
+        delay = policy.pauses.after(len(failures), self.delay, jitter)
         hint = hint_in(answer, policy.hint)
         if hint is not None:
             delay = retry.with_hint(delay, hint, jitter=jitter)
-        self._outside = outside = around()
-        if outside.until is not None and not retry.fits(delay, hint, outside.until - clocks.current.now()):
+        self._outside = outside = NOWHERE if scope.get() is None else around()
+        if outside.until is not None and not retry.fits(delay, hint, outside.until - clock.now()):
             return End.DEADLINE
         if outside.purse is None:
             self.left -= 1

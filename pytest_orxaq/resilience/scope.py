@@ -96,8 +96,10 @@ def in_time(found: "Around") -> bool:
     return until is None or clocks.current.now() < until
 
 
-def leave(token: "Token[Around | None]") -> None:
-    """Undo a change of :data:`scope`."""
+def leave(token: "Token[Around | None] | None") -> None:
+    """Undo a change of :data:`scope`, if there was one."""
+    if token is None:
+        return
     try:  # noqa: SIM105 - suppress() costs a retry as much as all of the rest here
         scope.reset(token)
     except ValueError:
