@@ -5,18 +5,17 @@ A call that succeeds at once never gets here (see :mod:`.retry`), so that nothin
 
 from contextlib import suppress
 from contextvars import Token
-from enum import StrEnum
 from itertools import count
 from typing import TYPE_CHECKING, Final, Self
 
-from ..core import retry
 from .allowance import allowed
 from .clock import clocks
 from .events import Event, Kind, listeners, tell
-from .judgement import complain, hint_in, links_of
+from .judgement import complain, links_of
 from .lock import Lock
 from .noted import CallAttempt, annotate, described, history_of
-from .scope import NOWHERE, DeadlineError, around, leave, running_task, scope
+from .plan import End, forbidden, judged, pause
+from .scope import NOWHERE, DeadlineError, around, leave, scope
 
 
 if TYPE_CHECKING:
@@ -24,18 +23,6 @@ if TYPE_CHECKING:
     from .contract import Permit, Shared  # not worth their import
     from .policy import Policy
     from .scope import Around, deadline
-
-
-class End(StrEnum):
-    """Why there is no other attempt."""
-
-    PERMANENT = "it is not transient"
-    ATTEMPTS = "no attempt is left"
-    DEADLINE = "the next would begin after the deadline"
-    BUDGET = "the retry budget is spent"
-    BREAKER = "the circuit breaker is open"
-    STOPPED = "the stop event is set"
-    CANCELLED = "the task is being cancelled"
 
 
 REJECTED: Final = "the result was rejected"
@@ -103,6 +90,22 @@ class Call:
         """See Around."""
         return self._outside.block
 
+    def resume(
+        self,
+        error: Exception | None,
+        delay: float,
+        started: float | None,
+        token: "Token[Around | None] | None",
+    ) -> None:
+        """Make up for what was spared until here: the failure of the first attempt, and perhaps the begin of the second."""
+        self._failures.append((error, None, 0.0))
+        self.last = error
+        self.left -= 1
+        self.delay = delay
+        self._number += 1
+        self._started = started
+        self._token = token
+
     # ------------------------------------------------------------ before an attempt
 
     def begin(self) -> bool:
@@ -113,7 +116,7 @@ class Call:
         policy = self.policy
         if policy.stop is not None and self._failures and policy.stop.is_set():
             return self._refused(End.STOPPED, None)
-        self._outside = outside = NOWHERE if scope.get() is None else around()
+        self._outside = outside = around()
         self._started = now = clocks.current.now()
         self.until = outside.until
         if self.until is not None and now >= self.until:
@@ -154,13 +157,13 @@ class Call:
         if self._token is not None:  # else it was the first attempt, and nobody had to know of it
             leave(self._token)
             self._token = None
-        try:
-            retryable = self.policy.retryable(error)
-        except Exception:  # noqa: BLE001 - it must not hide what it was to judge
-            retryable = False
-            complain("judging an exception failed: %r", self.policy.retryable)
+        retryable = judged(self.policy, error)
         if self._permit is not None:
             self._settle_failure(self._permit, error, retryable=retryable)
+        return self.goes_on(error, retryable=retryable)
+
+    def goes_on(self, error: Exception, *, retryable: bool) -> bool:
+        """:meth:`failed`, where the exception is judged, and the attempt left."""
         self.end = end = self._schedule(error, error, retryable=retryable)
         if end is not None:
             self._give_up(error)
@@ -316,27 +319,17 @@ class Call:
         return tuple(found[serial] for serial in sorted(found))
 
     def _schedule(self, answer: object, error: Exception | None, *, retryable: bool) -> End | None:
-        """Note the failure, plan and pay for another attempt, or say why there is none. In one piece: each step of its own would cost."""
-        policy, clock, failures = self.policy, clocks.current, self._failures
+        """Note the failure, plan and pay for another attempt, or say why there is none."""
+        policy, failures = self.policy, self._failures
         failure = error if counter.given_up == self._serial else self._counted(error)
-        failures.append((failure, None if self._started is None else clock.now() - self._started, self.delay))
-        if not retryable:
-            return End.PERMANENT
-        task = running_task()
-        if task is not None and task.cancelling():
-            # It swallowed its cancellation, or it cleans up after it: whoever cancelled waits for its end.
-            return End.CANCELLED
-        if self.left < 1:
-            return End.ATTEMPTS
-        if policy.stop is not None and policy.stop.is_set():
-            return End.STOPPED
-        jitter = clock.jitter()
-        delay = policy.pauses.after(len(failures), self.delay, jitter)
-        hint = hint_in(answer, policy.hint)
-        if hint is not None:
-            delay = retry.with_hint(delay, hint, jitter=jitter)
-        self._outside = outside = NOWHERE if scope.get() is None else around()
-        if outside.until is not None and not retry.fits(delay, hint, outside.until - clock.now()):
+        seconds = None if self._started is None else clocks.current.now() - self._started
+        failures.append((failure, seconds, self.delay))
+        end = forbidden(policy, self.left) if retryable else End.PERMANENT
+        if end is not None:
+            return end
+        self._outside = outside = around()
+        delay = pause(policy, answer, len(failures), self.delay, outside.until)
+        if delay is None:
             return End.DEADLINE
         if outside.purse is None:
             self.left -= 1

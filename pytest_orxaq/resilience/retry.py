@@ -19,6 +19,7 @@ from .events import Listener, listeners
 from .judgement import transient
 from .policy import Policy
 from .scope import around, in_time, scope
+from .second import Second, after_first
 
 
 if TYPE_CHECKING:
@@ -145,8 +146,6 @@ class Retry:
 
 def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any) -> R:
     while True:
-        if call.delay:
-            clocks.current.sleep(call.delay, call.policy.stop)
         try:
             if not call.begin():
                 return cast("R", call.finish())
@@ -160,12 +159,32 @@ def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any) -> R:
         else:
             if not call.returned(value):
                 return value
+        if call.delay:
+            clocks.current.sleep(call.delay, call.policy.stop)
+
+
+def _go_on(second: Second, function: Callable[..., R], args: Any, kwargs: Any) -> R:
+    if second.delay:
+        clocks.current.sleep(second.delay, second.policy.stop)
+    if second.begin():
+        try:
+            value = function(*args, **kwargs)
+        except Exception as error:
+            if not second.purse.failed(error):
+                raise
+        except BaseException:
+            second.purse.abandoned()
+            raise
+        else:
+            second.succeeded()
+            return value
+        if second.purse.delay:
+            clocks.current.sleep(second.purse.delay, second.policy.stop)
+    return _drive(second.purse, function, args, kwargs)
 
 
 async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
     while True:
-        if call.delay:
-            await clocks.current.asleep(call.delay)
         try:
             if not call.begin():
                 return cast("R", call.finish())
@@ -182,6 +201,28 @@ async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: 
         else:
             if not call.returned(value):
                 return value
+        if call.delay:
+            await clocks.current.asleep(call.delay)
+
+
+async def _go_on_async(second: Second, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
+    if second.delay:
+        await clocks.current.asleep(second.delay)
+    if second.begin():
+        try:
+            value = await function(*args, **kwargs)
+        except Exception as error:
+            if not second.purse.failed(error):
+                raise
+        except BaseException:
+            second.purse.abandoned()
+            raise
+        else:
+            second.succeeded()
+            return value
+        if second.purse.delay:
+            await clocks.current.asleep(second.purse.delay)
+    return await _drive_async(second.purse, function, args, kwargs)
 
 
 async def _cut(limit: float, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
@@ -241,12 +282,14 @@ def _around_function(policy: Policy, function: Callable[..., Any]) -> Callable[.
             try:
                 return function(*args, **kwargs)
             except Exception as error:
-                call = Call(policy, name, serial)
-                if not call.failed(error):
-                    call.forget()
+                second = after_first(policy, name, serial, error)
+                if second is None:
                     raise
-        else:
-            call = Call(policy, name, serial)
+            try:
+                return _go_on(second, function, args, kwargs)
+            finally:
+                second.forget()
+        call = Call(policy, name, serial)
         try:
             return _drive(call, function, args, kwargs)
         finally:
@@ -265,12 +308,14 @@ def _around_coroutine(policy: Policy, function: Callable[..., Awaitable[Any]]) -
             try:
                 return await function(*args, **kwargs)
             except Exception as error:
-                call = Call(policy, name, serial)
-                if not call.failed(error):
-                    call.forget()
+                second = after_first(policy, name, serial, error)
+                if second is None:
                     raise
-        else:
-            call = Call(policy, name, serial)
+            try:
+                return await _go_on_async(second, function, args, kwargs)
+            finally:
+                second.forget()
+        call = Call(policy, name, serial)
         try:
             return await _drive_async(call, function, args, kwargs)
         finally:
