@@ -1,6 +1,7 @@
 """The clocks, the sleep and the chance that retries use; :mod:`pytest_orxaq.testing` puts others in their place."""
 
 import os
+import sys
 import threading
 import time
 
@@ -32,9 +33,7 @@ class Clock:
 
     def asleep(self, seconds: float) -> Awaitable[None]:
         """What a coroutine awaits to wait."""
-        import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
-
-        return asyncio.sleep(seconds)
+        return sys.modules["asyncio"].sleep(seconds)
 
 
 class _Dice:

@@ -18,7 +18,7 @@ from .clock import clocks
 from .events import Listener, listeners
 from .judgement import transient
 from .policy import Policy
-from .scope import around, in_time, scope
+from .scope import around, in_time, leave, scope
 from .second import Second, after_first
 
 
@@ -163,26 +163,6 @@ def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any) -> R:
             clocks.current.sleep(call.delay, call.policy.stop)
 
 
-def _go_on(second: Second, function: Callable[..., R], args: Any, kwargs: Any) -> R:
-    if second.delay:
-        clocks.current.sleep(second.delay, second.policy.stop)
-    if second.begin():
-        try:
-            value = function(*args, **kwargs)
-        except Exception as error:
-            if not second.purse.failed(error):
-                raise
-        except BaseException:
-            second.purse.abandoned()
-            raise
-        else:
-            second.succeeded()
-            return value
-        if second.purse.delay:
-            clocks.current.sleep(second.purse.delay, second.policy.stop)
-    return _drive(second.purse, function, args, kwargs)
-
-
 async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
     while True:
         try:
@@ -203,26 +183,6 @@ async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: 
                 return value
         if call.delay:
             await clocks.current.asleep(call.delay)
-
-
-async def _go_on_async(second: Second, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
-    if second.delay:
-        await clocks.current.asleep(second.delay)
-    if second.begin():
-        try:
-            value = await function(*args, **kwargs)
-        except Exception as error:
-            if not second.purse.failed(error):
-                raise
-        except BaseException:
-            second.purse.abandoned()
-            raise
-        else:
-            second.succeeded()
-            return value
-        if second.purse.delay:
-            await clocks.current.asleep(second.purse.delay)
-    return await _drive_async(second.purse, function, args, kwargs)
 
 
 async def _cut(limit: float, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
@@ -286,7 +246,23 @@ def _around_function(policy: Policy, function: Callable[..., Any]) -> Callable[.
                 if second is None:
                     raise
             try:
-                return _go_on(second, function, args, kwargs)
+                if second.delay:
+                    clocks.current.sleep(second.delay, policy.stop)
+                if second.begin():
+                    try:
+                        value = function(*args, **kwargs)
+                    except Exception as error:
+                        if not second.purse.failed(error):
+                            raise
+                    except BaseException:
+                        second.purse.abandoned()
+                        raise
+                    else:
+                        leave(second.token)
+                        if listeners:
+                            second.purse.passed()
+                        return value
+                return _drive(second.purse, function, args, kwargs)
             finally:
                 second.forget()
         call = Call(policy, name, serial)
@@ -312,7 +288,23 @@ def _around_coroutine(policy: Policy, function: Callable[..., Awaitable[Any]]) -
                 if second is None:
                     raise
             try:
-                return await _go_on_async(second, function, args, kwargs)
+                if second.delay:
+                    await clocks.current.asleep(second.delay)
+                if second.begin():
+                    try:
+                        value = await function(*args, **kwargs)
+                    except Exception as error:
+                        if not second.purse.failed(error):
+                            raise
+                    except BaseException:
+                        second.purse.abandoned()
+                        raise
+                    else:
+                        leave(second.token)
+                        if listeners:
+                            second.purse.passed()
+                        return value
+                return await _drive_async(second.purse, function, args, kwargs)
             finally:
                 second.forget()
         call = Call(policy, name, serial)

@@ -216,14 +216,23 @@ def _show() -> None:
         os.environ.pop(VARIABLE, None)
 
 
+class _Tasks:
+    """asyncio's own way to ask what runs here, once somebody has imported it: where nobody has, nothing does."""
+
+    loop: "Callable[[], asyncio.AbstractEventLoop | None] | None" = None
+    task: "Callable[[asyncio.AbstractEventLoop], asyncio.Task[object] | None]"
+
+    def found(self):
+        events, tasks = sys.modules.get("asyncio.events"), sys.modules.get("asyncio.tasks")
+        if tasks is None: return lambda: None
+        self.loop, self.task = events._get_running_loop, tasks.current_task
+        return self.loop
+_tasks = _Tasks()
+
 def running_task() -> "asyncio.Task[object] | None":
     """The asyncio task that runs here, if one does."""
-    events = sys.modules.get("asyncio.events")  # where nobody has imported it, nothing runs in it
-    loop = None if events is None else events._get_running_loop()  # noqa: SLF001 - the public one raises: it costs more
-    if loop is None:
-        return None
-    found: asyncio.Task[object] | None = sys.modules["asyncio.tasks"].current_task(loop)
-    return found
+    loop = (_tasks.loop or _tasks.found())()
+    return None if loop is None else _tasks.task(loop)
 
 
 def _whoami() -> tuple[int, object]:

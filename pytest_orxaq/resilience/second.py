@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Second:
     """A plain call from the failure of its first attempt on; while the second is made, it is what is around it: see Around."""
 
-    __slots__ = ("_call", "_error", "_name", "_serial", "_started", "_token", "delay", "policy")
+    __slots__ = ("_call", "_error", "_name", "_serial", "_started", "token", "delay", "policy")
 
     until = None
     block = None
@@ -38,8 +38,6 @@ class Second:
         self._serial = serial
         self._error: Exception | None = error
         self._call = call  # None: it is not made up for
-        self._started: float | None = None
-        self._token: Token[Around | None] | None = None
 
     @property
     def purse(self) -> Call:
@@ -47,7 +45,7 @@ class Second:
         with counter.lock:  # a thread inside may ask in the same moment
             if self._call is None:
                 self._call = Call(self.policy, self._name, self._serial)
-                self._call.resume(self._error, self.delay, self._started, self._token)
+                self._call.resume(self._error, self.delay, self._started, self.token)
             return self._call
 
     def begin(self) -> bool:
@@ -56,15 +54,8 @@ class Second:
         if self._call is not None or listeners or (stop is not None and stop.is_set()):
             return False
         self._started = clocks.current.now()
-        self._token = scope.set(self)
+        self.token = scope.set(self)
         return True
-
-    def succeeded(self) -> None:
-        """The attempt did."""
-        if listeners:
-            self.purse.passed()
-        else:
-            leave(self._token)
 
     def forget(self) -> None:
         """See Call."""
