@@ -7,6 +7,8 @@ import time
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
 
 class Clock:
@@ -33,7 +35,9 @@ class Clock:
 
     def asleep(self, seconds: float) -> Awaitable[None]:
         """What a coroutine awaits to wait."""
-        return sys.modules["asyncio"].sleep(seconds)
+        asyncio: Any = sys.modules.get("asyncio") or import_module("asyncio")  # an import costs more where it is there
+        slept: Awaitable[None] = asyncio.sleep(seconds)
+        return slept
 
 
 class _Dice:

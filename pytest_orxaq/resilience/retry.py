@@ -1,6 +1,7 @@
 """Retry: try again what failed for a reason that passes, within attempts, deadline and budget.
 
-A call that succeeds at once costs a ``try`` and two looks at what is around it. Everything else is in :mod:`.call`.
+A call that succeeds at once costs a ``try`` and two looks at what is around it. One that succeeds at the second attempt
+is in :mod:`.second`, everything else in :mod:`.call`.
 """
 
 import threading
@@ -19,7 +20,7 @@ from .events import Listener, listeners
 from .judgement import transient
 from .policy import Policy
 from .scope import around, in_time, leave, scope
-from .second import Second, after_first
+from .second import after_first
 
 
 if TYPE_CHECKING:
@@ -144,8 +145,10 @@ class Retry:
 # ---------------------------------------------------------------- from first to last attempt
 
 
-def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any) -> R:
+def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any, due: float = 0.0) -> R:
     while True:
+        if due:
+            clocks.current.sleep(due, call.policy.stop)
         try:
             if not call.begin():
                 return cast("R", call.finish())
@@ -159,12 +162,15 @@ def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any) -> R:
         else:
             if not call.returned(value):
                 return value
-        if call.delay:
-            clocks.current.sleep(call.delay, call.policy.stop)
+        due = call.delay
 
 
-async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
+async def _drive_async(
+    call: Call, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any, due: float = 0.0
+) -> R:
     while True:
+        if due:
+            await clocks.current.asleep(due)
         try:
             if not call.begin():
                 return cast("R", call.finish())
@@ -181,8 +187,7 @@ async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: 
         else:
             if not call.returned(value):
                 return value
-        if call.delay:
-            await clocks.current.asleep(call.delay)
+        due = call.delay
 
 
 async def _cut(limit: float, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
@@ -251,18 +256,13 @@ def _around_function(policy: Policy, function: Callable[..., Any]) -> Callable[.
                 if second.begin():
                     try:
                         value = function(*args, **kwargs)
-                    except Exception as error:
-                        if not second.purse.failed(error):
+                    except BaseException as error:
+                        if not second.failed(error):
                             raise
-                    except BaseException:
-                        second.purse.abandoned()
-                        raise
                     else:
                         leave(second.token)
-                        if listeners:
-                            second.purse.passed()
                         return value
-                return _drive(second.purse, function, args, kwargs)
+                return _drive(second.purse, function, args, kwargs, second.due)
             finally:
                 second.forget()
         call = Call(policy, name, serial)
@@ -293,18 +293,13 @@ def _around_coroutine(policy: Policy, function: Callable[..., Awaitable[Any]]) -
                 if second.begin():
                     try:
                         value = await function(*args, **kwargs)
-                    except Exception as error:
-                        if not second.purse.failed(error):
+                    except BaseException as error:
+                        if not second.failed(error):
                             raise
-                    except BaseException:
-                        second.purse.abandoned()
-                        raise
                     else:
                         leave(second.token)
-                        if listeners:
-                            second.purse.passed()
                         return value
-                return await _drive_async(second.purse, function, args, kwargs)
+                return await _drive_async(second.purse, function, args, kwargs, second.due)
             finally:
                 second.forget()
         call = Call(policy, name, serial)

@@ -18,6 +18,7 @@ from .lock import Lock
 if TYPE_CHECKING:
     import asyncio
 
+    from collections.abc import Callable
     from typing import Protocol
 
     class Purse(Protocol):
@@ -216,23 +217,30 @@ def _show() -> None:
         os.environ.pop(VARIABLE, None)
 
 
-class _Tasks:
-    """asyncio's own way to ask what runs here, once somebody has imported it: where nobody has, nothing does."""
+class _Running:
+    """How to ask asyncio what runs here, kept once it is there: where nobody has imported it, nothing runs in it."""
 
     loop: "Callable[[], asyncio.AbstractEventLoop | None] | None" = None
     task: "Callable[[asyncio.AbstractEventLoop], asyncio.Task[object] | None]"
 
-    def found(self):
-        events, tasks = sys.modules.get("asyncio.events"), sys.modules.get("asyncio.tasks")
-        if tasks is None: return lambda: None
-        self.loop, self.task = events._get_running_loop, tasks.current_task
-        return self.loop
-_tasks = _Tasks()
+    def found(self) -> "Callable[[], asyncio.AbstractEventLoop | None]":
+        """The function that gives the running loop."""
+        asked = getattr(sys.modules.get("asyncio.tasks"), "current_task", None)  # another thread may be importing it
+        if asked is None:
+            return lambda: None
+        loop: Callable[[], asyncio.AbstractEventLoop | None]
+        loop = sys.modules["asyncio.events"]._get_running_loop  # noqa: SLF001 - the public one raises: it costs more
+        self.task, self.loop = asked, loop
+        return loop
+
+
+_running_now = _Running()
+
 
 def running_task() -> "asyncio.Task[object] | None":
     """The asyncio task that runs here, if one does."""
-    loop = (_tasks.loop or _tasks.found())()
-    return None if loop is None else _tasks.task(loop)
+    loop = (_running_now.loop or _running_now.found())()
+    return None if loop is None else _running_now.task(loop)
 
 
 def _whoami() -> tuple[int, object]:

@@ -11,7 +11,7 @@ from .call import Call, counter
 from .clock import clocks
 from .events import listeners
 from .plan import forbidden, judged, pause
-from .scope import leave, scope
+from .scope import scope
 
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class Second:
     """A plain call from the failure of its first attempt on; while the second is made, it is what is around it: see Around."""
 
-    __slots__ = ("_call", "_error", "_name", "_serial", "_started", "token", "delay", "policy")
+    __slots__ = ("_call", "_error", "_name", "_serial", "_started", "delay", "policy", "token")
 
-    until = None
+    until = None  # see Around
     block = None
 
     def __init__(
@@ -34,10 +34,12 @@ class Second:
     ) -> None:
         self.policy = policy
         self.delay = delay  # to wait before the second attempt
+        self.token: Token[Around | None] | None = None  # of the attempt, while it is made
         self._name = name
         self._serial = serial
         self._error: Exception | None = error
-        self._call = call  # None: it is not made up for
+        self._call = call  # in full; None while nobody needed it
+        self._started: float | None = None
 
     @property
     def purse(self) -> Call:
@@ -57,6 +59,18 @@ class Second:
         self.token = scope.set(self)
         return True
 
+    def failed(self, error: BaseException) -> bool:
+        """Whether another attempt is to be made after this one's exception; if not, it is to be raised."""
+        if isinstance(error, Exception):
+            return self.purse.failed(error)
+        self.purse.abandoned()
+        return False
+
+    @property
+    def due(self) -> float:
+        """Seconds to wait before the attempt that is next: if this one was not begun, they are over."""
+        return 0.0 if self.token is None else self.purse.delay
+
     def forget(self) -> None:
         """See Call."""
         self._error = None
@@ -67,10 +81,13 @@ class Second:
 def after_first(policy: "Policy", name: str, serial: int, error: Exception) -> Second | None:
     """What follows the failure of a first attempt that nobody had to know of; None if the exception is to be raised."""
     retryable = judged(policy, error)
-    alone = counter.given_up == serial and scope.get() is None and not listeners and not BOUNDED
-    usual = retryable and alone and forbidden(policy, policy.attempts - 1) is None
-    delay = pause(policy, error, 1, 0.0, None) if usual else None
-    if delay is not None:
+    if (
+        retryable
+        and counter.given_up == serial
+        and scope.get() is None
+        and not (listeners or BOUNDED or forbidden(policy, policy.attempts - 1))
+        and (delay := pause(policy, error, 1, 0.0, None)) is not None
+    ):
         return Second(policy, name, serial, error, delay)
     call = Call(policy, name, serial)
     if call.goes_on(error, retryable=retryable):
