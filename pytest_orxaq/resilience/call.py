@@ -218,6 +218,8 @@ class Call:
 
     def forget(self) -> None:
         """Let go of all exceptions: their tracebacks hold the frames that hold this call, and that would be a circle."""
+        leave(self._token)
+        self._token = None
         self._failures.clear()
         self.last = self._rejected = None
 

@@ -19,7 +19,7 @@ from .clock import clocks
 from .events import Listener, listeners
 from .judgement import transient
 from .policy import Policy
-from .scope import around, in_time, leave, scope
+from .scope import around, in_time, scope
 from .second import after_first
 
 
@@ -255,13 +255,10 @@ def _around_function(policy: Policy, function: Callable[..., Any]) -> Callable[.
                     clocks.current.sleep(second.delay, policy.stop)
                 if second.begin():
                     try:
-                        value = function(*args, **kwargs)
-                    except BaseException as error:
-                        if not second.failed(error):
+                        return function(*args, **kwargs)
+                    except Exception as error:
+                        if not second.purse.failed(error):
                             raise
-                    else:
-                        leave(second.token)
-                        return value
                 return _drive(second.purse, function, args, kwargs, second.due)
             finally:
                 second.forget()
@@ -292,13 +289,10 @@ def _around_coroutine(policy: Policy, function: Callable[..., Awaitable[Any]]) -
                     await clocks.current.asleep(second.delay)
                 if second.begin():
                     try:
-                        value = await function(*args, **kwargs)
-                    except BaseException as error:
-                        if not second.failed(error):
+                        return await function(*args, **kwargs)
+                    except Exception as error:
+                        if not second.purse.failed(error):
                             raise
-                    else:
-                        leave(second.token)
-                        return value
                 return await _drive_async(second.purse, function, args, kwargs, second.due)
             finally:
                 second.forget()

@@ -11,7 +11,7 @@ from .call import Call, counter
 from .clock import clocks
 from .events import listeners
 from .plan import forbidden, judged, pause
-from .scope import scope
+from .scope import leave, scope
 
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Second:
     """A plain call from the failure of its first attempt on; while the second is made, it is what is around it: see Around."""
 
-    __slots__ = ("_call", "_error", "_name", "_serial", "_started", "delay", "policy", "token")
+    __slots__ = ("_call", "_error", "_name", "_serial", "_started", "_token", "delay", "policy")
 
     until = None  # see Around
     block = None
@@ -34,12 +34,12 @@ class Second:
     ) -> None:
         self.policy = policy
         self.delay = delay  # to wait before the second attempt
-        self.token: Token[Around | None] | None = None  # of the attempt, while it is made
         self._name = name
         self._serial = serial
         self._error: Exception | None = error
         self._call = call  # in full; None while nobody needed it
         self._started: float | None = None
+        self._token: Token[Around | None] | None = None
 
     @property
     def purse(self) -> Call:
@@ -47,7 +47,7 @@ class Second:
         with counter.lock:  # a thread inside may ask in the same moment
             if self._call is None:
                 self._call = Call(self.policy, self._name, self._serial)
-                self._call.resume(self._error, self.delay, self._started, self.token)
+                self._call.resume(self._error, self.delay, self._started, self._token)
             return self._call
 
     def begin(self) -> bool:
@@ -56,25 +56,20 @@ class Second:
         if self._call is not None or listeners or (stop is not None and stop.is_set()):
             return False
         self._started = clocks.current.now()
-        self.token = scope.set(self)
+        self._token = scope.set(self)
         return True
-
-    def failed(self, error: BaseException) -> bool:
-        """Whether another attempt is to be made after this one's exception; if not, it is to be raised."""
-        if isinstance(error, Exception):
-            return self.purse.failed(error)
-        self.purse.abandoned()
-        return False
 
     @property
     def due(self) -> float:
         """Seconds to wait before the attempt that is next: if this one was not begun, they are over."""
-        return 0.0 if self.token is None else self.purse.delay
+        return 0.0 if self._token is None else self.purse.delay
 
     def forget(self) -> None:
-        """See Call."""
+        """The call is over: leave what was begun, and see Call."""
         self._error = None
-        if self._call is not None:
+        if self._call is None:
+            leave(self._token)
+        else:
             self._call.forget()
 
 
