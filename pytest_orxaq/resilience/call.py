@@ -154,9 +154,8 @@ class Call:
         """Whether another attempt is to be made after this exception; if not, it is to be raised."""
         if self.end is not None:  # it comes from begin(): there was no attempt
             return False
-        if self._token is not None:  # else it was the first attempt, and nobody had to know of it
-            leave(self._token)
-            self._token = None
+        leave(self._token)
+        self._token = None
         retryable = judged(self.policy, error)
         if self._permit is not None:
             self._settle_failure(self._permit, error, retryable=retryable)
