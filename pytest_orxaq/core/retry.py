@@ -72,12 +72,14 @@ class Pauses:
         The cap comes first and the jitter after it: capped the other way round, all who are at the cap wait for
         exactly the same time, and come back together.
         """
-        if self.backoff == "decorrelated":
-            least = min(self.base, self.cap)
-            return least + jitter * (min(self.cap, max(self.base, 3 * previous)) - least)
-        bounds = self.bounds
+        backoff, bounds = self.backoff, self.bounds
         most = bounds[number - 1] if number < len(bounds) else bounds[-1]
-        return most * jitter if self.backoff == "full" else most * (1 + jitter) / 2
+        if backoff == "full":
+            return most * jitter
+        if backoff == "equal":
+            return most * (1 + jitter) / 2
+        least = min(self.base, self.cap)
+        return least + jitter * (min(self.cap, max(self.base, 3 * previous)) - least)
 
 
 def with_hint(paused: float, hint: float | None, *, jitter: float) -> float:

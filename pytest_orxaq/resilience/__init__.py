@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .breaker import Breaker
     from .budget import Budget
-    from .call import End
     from .events import Event, Kind, subscribe
     from .judgement import transient
     from .noted import CallAttempt
     from .outcome import Outcome
     from .permit import BreakerOpenError, Permit
+    from .plan import End
     from .retry import Retry
     from .scope import DeadlineError, deadline
 
@@ -39,7 +39,7 @@ _HOMES: Final = {
     "Budget": "budget",
     "CallAttempt": "noted",
     "DeadlineError": "scope",
-    "End": "call",
+    "End": "plan",
     "Event": "events",
     "Kind": "events",
     "Outcome": "outcome",

@@ -41,7 +41,7 @@ def judge(on: object) -> Callable[[Exception], bool]:
                 raise TypeError(
                     f"{kind.__name__} is never retried, nor a failure: only Exception and what derives from it"
                 )
-        return lambda error: isinstance(error, kinds)
+        return kinds[0].__instancecheck__ if len(kinds) == 1 else lambda error: isinstance(error, kinds)
     if isinstance(on, tuple) or not callable(on):
         raise TypeError(f"on is an exception type, a tuple of them, or a function of an exception, not {on!r}")
     require_function("on", on)

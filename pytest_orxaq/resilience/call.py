@@ -5,18 +5,17 @@ A call that succeeds at once never gets here (see :mod:`.retry`), so that nothin
 
 from contextlib import suppress
 from contextvars import Token
-from enum import StrEnum
 from itertools import count
 from typing import TYPE_CHECKING, Final, Self
 
-from ..core import retry
 from .allowance import allowed
 from .clock import clocks
 from .events import Event, Kind, listeners, tell
-from .judgement import complain, hint_in, links_of
+from .judgement import complain, links_of
 from .lock import Lock
 from .noted import CallAttempt, annotate, described, history_of
-from .scope import NOWHERE, DeadlineError, around, leave, running_task, scope
+from .plan import End, forbidden, judged, pause
+from .scope import NOWHERE, DeadlineError, around, leave, scope
 
 
 if TYPE_CHECKING:
@@ -24,18 +23,6 @@ if TYPE_CHECKING:
     from .contract import Permit, Shared  # not worth their import
     from .policy import Policy
     from .scope import Around, deadline
-
-
-class End(StrEnum):
-    """Why there is no other attempt."""
-
-    PERMANENT = "it is not transient"
-    ATTEMPTS = "no attempt is left"
-    DEADLINE = "the next would begin after the deadline"
-    BUDGET = "the retry budget is spent"
-    BREAKER = "the circuit breaker is open"
-    STOPPED = "the stop event is set"
-    CANCELLED = "the task is being cancelled"
 
 
 REJECTED: Final = "the result was rejected"
@@ -103,6 +90,22 @@ class Call:
         """See Around."""
         return self._outside.block
 
+    def resume(
+        self,
+        error: Exception | None,
+        delay: float,
+        started: float | None,
+        token: "Token[Around | None] | None",
+    ) -> None:
+        """Make up for what was spared until here: the failure of the first attempt, and perhaps the begin of the second."""
+        self._failures.append((error, None, 0.0))
+        self.last = error
+        self.left -= 1
+        self.delay = delay
+        self._number += 1
+        self._started = started
+        self._token = token
+
     # ------------------------------------------------------------ before an attempt
 
     def begin(self) -> bool:
@@ -151,26 +154,26 @@ class Call:
         """Whether another attempt is to be made after this exception; if not, it is to be raised."""
         if self.end is not None:  # it comes from begin(): there was no attempt
             return False
-        if self._token is not None:  # else it was the first attempt, and nobody had to know of it
-            self._leave()
-        try:
-            retryable = self.policy.retryable(error)
-        except Exception:  # noqa: BLE001 - it must not hide what it was to judge
-            retryable = False
-            complain("judging an exception failed: %r", self.policy.retryable)
+        leave(self._token)
+        self._token = None
+        retryable = judged(self.policy, error)
         if self._permit is not None:
             self._settle_failure(self._permit, error, retryable=retryable)
-        self._note(error)
-        self.end = self._schedule(error) if retryable else End.PERMANENT
-        if self.end is None:
-            self.last = error
-            return True
-        self._give_up(error)
-        return False
+        return self.goes_on(error, retryable=retryable)
+
+    def goes_on(self, error: Exception, *, retryable: bool) -> bool:
+        """:meth:`failed`, where the exception is judged, and the attempt left."""
+        self.end = end = self._schedule(error, error, retryable=retryable)
+        if end is not None:
+            self._give_up(error)
+            return False
+        self.last = error
+        return True
 
     def returned(self, value: object) -> bool:
         """Whether another attempt is to be made although this was returned; if not, it is to be returned."""
-        self._leave()
+        leave(self._token)
+        self._token = None
         if self.policy.plain and not listeners:
             return False
         if self.policy.rejects is None or not self._rejects(value):
@@ -178,23 +181,24 @@ class Call:
             return False
         if self._permit is not None:
             self._settle(self._permit, REJECTED)
-        self._note(None)
-        self.end = self._schedule(value)
-        if self.end is None:
-            self._rejected = value
-            return True
-        self._give_up(None)
-        return False
+        self.end = self._schedule(value, None, retryable=True)
+        if self.end is not None:
+            self._give_up(None)
+            return False
+        self._rejected = value
+        return True
 
     def passed(self) -> None:
         """Statements came to their end: they return nothing that could be judged."""
-        self._leave()
+        leave(self._token)
+        self._token = None
         self._succeed()
 
     def abandoned(self) -> None:
         """The attempt was ended by what is no Exception: nobody knows anything."""
         self.end = self.end or End.CANCELLED
-        self._leave()
+        leave(self._token)
+        self._token = None
         permit, self._permit = self._permit, None
         if permit is not None:
             with suppress(Exception):
@@ -213,6 +217,8 @@ class Call:
 
     def forget(self) -> None:
         """Let go of all exceptions: their tracebacks hold the frames that hold this call, and that would be a circle."""
+        leave(self._token)
+        self._token = None
         self._failures.clear()
         self.last = self._rejected = None
 
@@ -267,11 +273,6 @@ class Call:
 
     # ------------------------------------------------------------ steps of the above
 
-    def _leave(self) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            leave(token)
-
     def _rejects(self, value: object) -> bool:
         rejects = self.policy.rejects
         try:
@@ -303,15 +304,12 @@ class Call:
         with suppress(Exception):
             permit.cancel()
 
-    def _note(self, error: Exception | None) -> None:
-        failure: object = error
-        if counter.given_up != self._serial:
-            self._serial, inner = counter.given_up, self._inner(error)
-            if not self._failures:
-                self.left -= max(len(inner) - 1, 0)
-            failure = inner or error
-        seconds = None if self._started is None else clocks.current.now() - self._started
-        self._failures.append((failure, seconds, self.delay))
+    def _counted(self, error: Exception | None) -> object:
+        """The failure, or instead of it the attempts of the retried calls inside, for which this call pays."""
+        self._serial, inner = counter.given_up, self._inner(error)
+        if not self._failures:
+            self.left -= max(len(inner) - 1, 0)
+        return inner or error
 
     def _inner(self, error: Exception | None) -> tuple[CallAttempt, ...]:
         """The attempts that retried calls inside of this attempt made, as noted on its exception and what caused it."""
@@ -321,24 +319,18 @@ class Call:
                 found |= {each.serial: each for each in history_of(link) if each.serial > self._serial}
         return tuple(found[serial] for serial in sorted(found))
 
-    def _schedule(self, answer: object) -> End | None:
-        """Plan and pay for another attempt, or say why there is none. In one piece: each step of its own would cost."""
-        policy = self.policy
-        task = running_task()
-        if task is not None and task.cancelling():
-            # It swallowed its cancellation, or it cleans up after it: whoever cancelled waits for its end.
-            return End.CANCELLED
-        if self.left < 1:
-            return End.ATTEMPTS
-        if policy.stop is not None and policy.stop.is_set():
-            return End.STOPPED
-        jitter = clocks.current.jitter()
-        delay = policy.pauses.after(len(self._failures), self.delay, jitter)
-        hint = hint_in(answer, policy.hint)
-        if hint is not None:
-            delay = retry.with_hint(delay, hint, jitter=jitter)
+    def _schedule(self, answer: object, error: Exception | None, *, retryable: bool) -> End | None:
+        """Note the failure, plan and pay for another attempt, or say why there is none."""
+        policy, failures = self.policy, self._failures
+        failure = error if counter.given_up == self._serial else self._counted(error)
+        seconds = None if self._started is None else clocks.current.now() - self._started
+        failures.append((failure, seconds, self.delay))
+        end = forbidden(policy, self.left) if retryable else End.PERMANENT
+        if end is not None:
+            return end
         self._outside = outside = around()
-        if outside.until is not None and not retry.fits(delay, hint, outside.until - clocks.current.now()):
+        delay = pause(policy, answer, len(failures), self.delay, outside.until)
+        if delay is None:
             return End.DEADLINE
         if outside.purse is None:
             self.left -= 1

@@ -1,11 +1,14 @@
 """The clocks, the sleep and the chance that retries use; :mod:`pytest_orxaq.testing` puts others in their place."""
 
 import os
+import sys
 import threading
 import time
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
 
 class Clock:
@@ -32,9 +35,9 @@ class Clock:
 
     def asleep(self, seconds: float) -> Awaitable[None]:
         """What a coroutine awaits to wait."""
-        import asyncio  # noqa: PLC0415 - dear, and in a coroutine it is there already
-
-        return asyncio.sleep(seconds)
+        asyncio: Any = sys.modules.get("asyncio") or import_module("asyncio")  # an import costs more where it is there
+        slept: Awaitable[None] = asyncio.sleep(seconds)
+        return slept
 
 
 class _Dice:

@@ -1,6 +1,7 @@
 """Retry: try again what failed for a reason that passes, within attempts, deadline and budget.
 
-A call that succeeds at once costs a ``try`` and two looks at what is around it. Everything else is in :mod:`.call`.
+A call that succeeds at once costs a ``try`` and two looks at what is around it. One that succeeds at the second attempt
+is in :mod:`.second`, everything else in :mod:`.call`.
 """
 
 import threading
@@ -19,6 +20,7 @@ from .events import Listener, listeners
 from .judgement import transient
 from .policy import Policy
 from .scope import around, in_time, scope
+from .second import after_first
 
 
 if TYPE_CHECKING:
@@ -143,10 +145,10 @@ class Retry:
 # ---------------------------------------------------------------- from first to last attempt
 
 
-def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any) -> R:
+def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any, due: float = 0.0) -> R:
     while True:
-        if call.delay:
-            clocks.current.sleep(call.delay, call.policy.stop)
+        if due:
+            clocks.current.sleep(due, call.policy.stop)
         try:
             if not call.begin():
                 return cast("R", call.finish())
@@ -160,12 +162,15 @@ def _drive(call: Call, function: Callable[..., R], args: Any, kwargs: Any) -> R:
         else:
             if not call.returned(value):
                 return value
+        due = call.delay
 
 
-async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
+async def _drive_async(
+    call: Call, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any, due: float = 0.0
+) -> R:
     while True:
-        if call.delay:
-            await clocks.current.asleep(call.delay)
+        if due:
+            await clocks.current.asleep(due)
         try:
             if not call.begin():
                 return cast("R", call.finish())
@@ -182,6 +187,7 @@ async def _drive_async(call: Call, function: Callable[..., Awaitable[R]], args: 
         else:
             if not call.returned(value):
                 return value
+        due = call.delay
 
 
 async def _cut(limit: float, function: Callable[..., Awaitable[R]], args: Any, kwargs: Any) -> R:
@@ -241,12 +247,22 @@ def _around_function(policy: Policy, function: Callable[..., Any]) -> Callable[.
             try:
                 return function(*args, **kwargs)
             except Exception as error:
-                call = Call(policy, name, serial)
-                if not call.failed(error):
-                    call.forget()
+                second = after_first(policy, name, serial, error)
+                if second is None:
                     raise
-        else:
-            call = Call(policy, name, serial)
+            try:
+                if second.delay:
+                    clocks.current.sleep(second.delay, policy.stop)
+                if second.begin():
+                    try:
+                        return function(*args, **kwargs)
+                    except Exception as error:
+                        if not second.purse.failed(error):
+                            raise
+                return _drive(second.purse, function, args, kwargs, second.due)
+            finally:
+                second.forget()
+        call = Call(policy, name, serial)
         try:
             return _drive(call, function, args, kwargs)
         finally:
@@ -265,12 +281,22 @@ def _around_coroutine(policy: Policy, function: Callable[..., Awaitable[Any]]) -
             try:
                 return await function(*args, **kwargs)
             except Exception as error:
-                call = Call(policy, name, serial)
-                if not call.failed(error):
-                    call.forget()
+                second = after_first(policy, name, serial, error)
+                if second is None:
                     raise
-        else:
-            call = Call(policy, name, serial)
+            try:
+                if second.delay:
+                    await clocks.current.asleep(second.delay)
+                if second.begin():
+                    try:
+                        return await function(*args, **kwargs)
+                    except Exception as error:
+                        if not second.purse.failed(error):
+                            raise
+                return await _drive_async(second.purse, function, args, kwargs, second.due)
+            finally:
+                second.forget()
+        call = Call(policy, name, serial)
         try:
             return await _drive_async(call, function, args, kwargs)
         finally:

@@ -18,6 +18,7 @@ from .lock import Lock
 if TYPE_CHECKING:
     import asyncio
 
+    from collections.abc import Callable
     from typing import Protocol
 
     class Purse(Protocol):
@@ -96,8 +97,10 @@ def in_time(found: "Around") -> bool:
     return until is None or clocks.current.now() < until
 
 
-def leave(token: "Token[Around | None]") -> None:
-    """Undo a change of :data:`scope`."""
+def leave(token: "Token[Around | None] | None") -> None:
+    """Undo a change of :data:`scope`, if there was one."""
+    if token is None:
+        return
     try:  # noqa: SIM105 - suppress() costs a retry as much as all of the rest here
         scope.reset(token)
     except ValueError:
@@ -214,14 +217,30 @@ def _show() -> None:
         os.environ.pop(VARIABLE, None)
 
 
+class _Running:
+    """How to ask asyncio what runs here, kept once it is there: where nobody has imported it, nothing runs in it."""
+
+    loop: "Callable[[], asyncio.AbstractEventLoop | None] | None" = None
+    task: "Callable[[asyncio.AbstractEventLoop], asyncio.Task[object] | None]"
+
+    def found(self) -> "Callable[[], asyncio.AbstractEventLoop | None]":
+        """The function that gives the running loop."""
+        asked = getattr(sys.modules.get("asyncio.tasks"), "current_task", None)  # another thread may be importing it
+        if asked is None:
+            return lambda: None
+        loop: Callable[[], asyncio.AbstractEventLoop | None]
+        loop = sys.modules["asyncio.events"]._get_running_loop  # noqa: SLF001 - the public one raises: it costs more
+        self.task, self.loop = asked, loop
+        return loop
+
+
+_running_now = _Running()
+
+
 def running_task() -> "asyncio.Task[object] | None":
     """The asyncio task that runs here, if one does."""
-    events = sys.modules.get("asyncio.events")  # where nobody has imported it, nothing runs in it
-    loop = None if events is None else events._get_running_loop()  # noqa: SLF001 - the public one raises: it costs more
-    if loop is None:
-        return None
-    found: asyncio.Task[object] | None = sys.modules["asyncio.tasks"].current_task(loop)
-    return found
+    loop = (_running_now.loop or _running_now.found())()
+    return None if loop is None else _running_now.task(loop)
 
 
 def _whoami() -> tuple[int, object]:
